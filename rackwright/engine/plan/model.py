@@ -1,0 +1,117 @@
+"""The frozen plan: what will be done, to which machine, to which disk. JSON with a digest.
+
+The digest is SHA-256 over canonical JSON of the decisions; estimates and times are outside it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """An edge between stages. ``wait`` "same" means: the same machine's task succeeded."""
+
+    stage: str
+    wait: Literal["same", "all", "settled", "count", "percent"] = "same"
+    amount: int = 0  # for count and percent
+
+
+@dataclass(frozen=True, slots=True)
+class Waves:
+    canary: int = 0
+    max_parallel: int = 0  # resolved against the stage's machines; 0: unlimited
+    halt_at_failures: int = 0  # resolved; 0: never halts
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    max: int = 0  # further attempts after the first
+    backoff_s: float = 10.0  # doubled per attempt, capped at 5 min
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSource:
+    """A secret minted on one machine just before use, and revoked when its stage settles."""
+
+    mint: str  # script path in the role folder; prints the secret on stdout
+    revoke: str | None
+    on: str  # "GROUP.one"
+    ttl_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """One stage of the workflow with its role stage resolved. Order in the plan is topological."""
+
+    name: str
+    role: str  # "orchestrator/swarm"
+    role_stage: str  # "join"
+    executor: str  # ssh, netboot, local, ...
+    group: str  # "all" or a group of the workflow
+    pick: Literal["all", "one", "rest"]
+    needs: tuple[Need, ...]
+    means_to: tuple[str, ...]
+    waves: Waves | None
+    retries: Retries
+    timeout_s: float
+    destructive: str | None  # "disk" or None
+    always: bool
+    cluster_scoped: bool  # an init: never applied where a cluster id is known
+    reboots: str | None  # "disk": after apply the machine leaves netboot and boots its disk
+    apply_in: str  # "os" or "ramdisk"
+    scripts: Mapping[str, str]  # "check"|"apply"|"verify"[@family] -> path inside the role folder
+    secrets: Mapping[str, SecretSource]
+    outputs: tuple[str, ...]
+    files: Mapping[str, str]  # name -> artifact reference; pushed before apply
+    params: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """One disk that will be erased, as a ramdisk reported it."""
+
+    machine_id: str
+    drive_serial: str
+    drive_wwn: str
+    drive_model: str
+    size_bytes: int
+    sector_bytes: int
+    signatures: tuple[str, ...]
+    install_id: str
+    generation: int
+    attempts: int  # how many erasures this plan accepts for the machine
+    reason: str  # "not installed", "reinstall requested"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMachine:
+    id: str
+    name: str
+    pools: tuple[str, ...]
+    why: str  # "pool managers: 1 of class=small (selector role=manager)"
+    origin: str
+    groups: tuple[str, ...]  # workflow groups it is in
+    stages: tuple[str, ...]  # the stages that concern it
+    expected: Mapping[str, str]  # stage -> "apply" | "satisfied" | "not applicable" | "check"
+    reboots: int
+    limits: tuple[str, ...]  # "bmc:<endpoint>", "rack:<name>", "site:<name>"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    digest: str
+    kind: Literal["discover", "cluster"]
+    workflow: str
+    cluster: str  # name, "" for a plan without one
+    cluster_params: Mapping[str, object]
+    machines: tuple[PlannedMachine, ...]
+    stages: tuple[PlannedStage, ...]
+    groups: tuple[str, ...]  # workflow groups, "all" excluded
+    erasures: tuple[Erasure, ...]
+    limits: Mapping[str, int]  # limit name -> capacity
+    content: Mapping[str, str]  # content path -> "<origin>:<sha256>"
+    content_digest: str
+    artifacts: Mapping[str, str]  # artifact name -> sha256 of its manifest
+    fingerprint: str  # of the inventory values the decisions were made from
+    estimate_s: float  # outside the digest

@@ -1,0 +1,104 @@
+"""The seams of a run: what the runner needs from executors and from whoever owns the database.
+
+The executor seam is batched. The journal speaks plain tuples and bytes; the engine owns the codec,
+the inventory owns the transaction.
+"""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from rackwright.engine.schedule.events import Mode, Result
+
+
+class Attempt(NamedTuple):
+    """One attempt to be made. ``resumed``: a dead controller may already have begun it."""
+
+    task: int
+    attempt: int
+    mode: Mode
+    timeout_s: float
+    resumed: bool
+
+
+class Outcome(NamedTuple):
+    """How an attempt ended. ``evidence`` is canonical JSON, at most 64 KiB, without secrets."""
+
+    task: int
+    attempt: int
+    result: Result
+    evidence: bytes = b"{}"
+    outputs: Mapping[str, object] | None = None  # declared outputs only
+    error: str = ""  # cause, and what to do; "" on success
+    console: str = ""  # last lines of the machine's console or ramdisk log, on failure
+
+
+class Executor(Protocol):
+    """Carries out attempts; never decides whether one should be made."""
+
+    def start(self, attempts: Sequence[Attempt]) -> None:
+        """Begin them; returns at once. Outcomes go to the sink given at construction."""
+
+    def cancel(self, task: int, attempt: int) -> None:
+        """Ask for an end; an Outcome still follows."""
+
+    def elect(self, group: int, stage: int, candidates: Sequence[int]) -> None:
+        """Find who leads; the sink's ``elected`` follows."""
+
+    def stage_settled(self, stage: int) -> None:
+        """Revoke what was minted for the stage."""
+
+    async def close(self) -> None: ...
+
+
+class OutcomeSink(Protocol):
+    """Where an executor reports; callable from its event loop only."""
+
+    def ended(self, outcome: Outcome) -> None: ...
+
+    def elected(self, group: int, machine: int, error: str) -> None: ...
+
+    async def intend(self, kind: str, task: int, attempt: int, detail: Mapping[str, object]) -> int:
+        """Commit an intent (erase, mint, power) before acting; returns how often this kind was
+        committed before for the same task in this run. Raises when the owner epoch is no longer
+        ours: then nothing may be done."""
+
+
+class Fact(NamedTuple):
+    """One journal row. ``kind``: issued, ended, elected, timer, intent, asked, limit, finished."""
+
+    kind: str
+    stage: int  # -1 where it does not apply
+    machine: int  # -1 where it does not apply
+    attempt: int
+    status: int  # a Result, TaskState, RunStatus or Mode, by kind
+    payload: bytes  # codec-owned JSON: evidence, outputs, error, detail
+
+
+class TaskRow(NamedTuple):
+    """Projection of one task, committed with the facts that changed it."""
+
+    stage: int
+    machine: int
+    state: int
+    attempt: int
+    error: str
+    evidence: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    facts: Sequence[Fact]
+    tasks: Sequence[TaskRow]
+    run_status: int | None = None
+
+
+class Journal(Protocol):
+    """One run's journal. Facts, task rows and the run's status commit together or not at all."""
+
+    def append(self, owner_epoch: int, commit: Commit) -> Awaitable[int]:
+        """Durable when it resolves, to the last sequence number. Raises ``StaleOwnerError`` when a
+        newer owner exists."""
+
+    def read(self) -> Sequence[Fact]:
+        """All facts of the run, in order."""

@@ -1,0 +1,147 @@
+"""Events into the scheduler and commands out of it: the whole of its interface.
+
+A task is an integer: ``stage_index * machine_count + machine_index``. Tuples, not classes with
+behaviour: these are made by the hundred thousand.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Mode(IntEnum):
+    """What an attempt may do."""
+
+    FULL = 0  # check, apply where unsatisfied, verify
+    PROBE = 1  # check alone: an end is asked before its means run
+
+
+class Result(IntEnum):
+    """How an attempt ended."""
+
+    SATISFIED = 0  # check said satisfied; nothing was changed
+    CHANGED = 1  # applied and verified
+    UNSATISFIED = 2  # PROBE only: the check said unsatisfied
+    UNKNOWN = 3  # the check could not be answered; nothing was applied
+    FAILED = 4  # apply or verify failed, and a retry may help
+    REFUSED = 5  # a retry cannot help: drift, identity mismatch, operator error
+    CANCELLED = 6
+
+
+class TaskState(IntEnum):
+    ABSENT = 0  # the stage does not concern this machine
+    WAITING = 1  # on needs
+    READY = 2
+    PARKED = 3  # on a limit or a wave
+    RUNNING = 4
+    BACKOFF = 5
+    SATISFIED = 6
+    CHANGED = 7
+    SKIPPED = 8  # a means whose ends are satisfied, or skipped by an operator
+    FAILED = 9
+    BLOCKED = 10  # something it needs failed, or its wave halted
+    CANCELLED = 11
+
+
+ENDED = frozenset(s for s in TaskState if s >= TaskState.SATISFIED)
+SUCCEEDED = frozenset({TaskState.SATISFIED, TaskState.CHANGED, TaskState.SKIPPED})
+
+
+class RunStatus(IntEnum):
+    RUNNING = 0
+    SUCCEEDED = 1
+    DEGRADED = 2  # ended; some machines failed, others finished
+    FAILED = 3  # ended; nothing that was asked for was reached
+    CANCELLED = 4
+    PAUSED = 5
+
+
+# events in -------------------------------------------------------------------------------------
+
+
+class Ended(NamedTuple):
+    task: int
+    attempt: int
+    result: Result
+
+
+class TimerFired(NamedTuple):
+    """The timer that ``SetTimer`` asked for."""
+
+    task: int
+    attempt: int
+
+
+class Elected(NamedTuple):
+    """The answer to ``Elect``: the machine index, or -1 when no candidate may be chosen."""
+
+    group: int
+    machine: int
+
+
+class CancelAsked(NamedTuple):
+    """Stop starting tasks, cancel what runs; ``always`` stages still run."""
+
+
+class PauseAsked(NamedTuple):
+    paused: bool
+
+
+class RetryAsked(NamedTuple):
+    """Take every FAILED task (or those of one machine, else -1) and what it blocked up again."""
+
+    machine: int = -1
+
+
+class SkipAsked(NamedTuple):
+    task: int
+
+
+class LimitChanged(NamedTuple):
+    limit: int
+    capacity: int
+
+
+Event = (
+    Ended | TimerFired | Elected | CancelAsked | PauseAsked | RetryAsked | SkipAsked | LimitChanged
+)
+
+
+# commands out ----------------------------------------------------------------------------------
+
+
+class Start(NamedTuple):
+    task: int
+    attempt: int  # numbered from 1 per task; PROBE attempts count too
+    mode: Mode
+
+
+class Cancel(NamedTuple):
+    task: int
+    attempt: int
+
+
+class SetTimer(NamedTuple):
+    task: int
+    attempt: int
+    delay_s: float
+
+
+class Elect(NamedTuple):
+    """Choose one machine of a group among ``candidates`` (machine indices)."""
+
+    group: int
+    stage: int  # the stage that needs the choice; its check tells members from strangers
+    candidates: tuple[int, ...]
+
+
+class StageSettled(NamedTuple):
+    """Every task of the stage has ended: secrets minted for it are revoked now."""
+
+    stage: int
+
+
+class Finish(NamedTuple):
+    status: RunStatus
+
+
+Command = Start | Cancel | SetTimer | Elect | StageSettled | Finish
