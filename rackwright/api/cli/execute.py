@@ -1,0 +1,76 @@
+"""From a plan to a run that has ended: show, accept, start, follow, report."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+from rich.markup import escape
+
+from rackwright.api.cli import output, progress
+from rackwright.api.cli.client import Client
+from rackwright.api.cli.session import Exit, confirm
+
+
+def print_plan(plan: Mapping[str, Any]) -> None:
+    """The plan for a person, on stdout: machines, disks to be erased, reboots, estimate."""
+    show = plan["show"]
+    title = f"plan {plan['digest'][:12]}  {show['title']}"
+    output.out.print(escape(title), style="bold")
+    output.out.print("\nmachines", style="bold")
+    output.print_rows(show["machines"], ("name", "pools", "why", "reboots", "stages"))
+    output.out.print("\ndisks to be erased", style="bold")
+    if show["erasures"]:
+        output.print_rows(
+            show["erasures"], ("machine", "serial", "model", "size", "holds", "reason", "attempts")
+        )
+    else:
+        output.out.print("none")
+    output.out.print("\nstages", style="bold")
+    output.print_rows(show["stages"], ("name", "role", "on", "needs", "waves", "expected"))
+    output.out.print("\ncontent and artifacts", style="bold")
+    output.print_rows(show["content"], ("name", "origin", "sha256"))
+    output.out.print(f"\nestimate: about {output.duration(show['estimate_s'])}")
+
+
+def apply_plan(
+    client: Client, plan: Mapping[str, Any], *, yes: bool, erase_accepted: bool
+) -> dict[str, Any]:
+    """Start the plan and follow its run to the end.
+
+    ``erase_accepted``: the caller holds the operator's acceptance (the plan file was given).
+    """
+    erasures = plan["show"]["erasures"]
+    if not (yes or erase_accepted):
+        print_plan(plan)
+        what = f"erases {len(erasures)} disk(s)" if erasures else "erases no disk"
+        if not confirm(f"Apply this plan, which {what}?", yes=False):
+            raise typer.Exit(Exit.REFUSED)
+    run = client.post(
+        "/v1/runs", {"plan_digest": plan["digest"], "plan": plan["plan"], "accept": plan["digest"]}
+    )
+    output.note(f"run {run['id']} started")
+    return finish(client, run["id"])
+
+
+def finish(client: Client, run_id: str) -> dict[str, Any]:
+    """Follow a run to its end and print what a person wants to know then."""
+    final = progress.follow(client, run_id)
+    counts = final["counts"]
+    output.note(
+        f"run {run_id} {final['status']}: {counts['changed']} changed, "
+        f"{counts['satisfied']} satisfied, {counts['skipped']} skipped, "
+        f"{counts['failed']} failed, {counts['blocked']} blocked"
+    )
+    for failure in final["failures"]:
+        output.fail(
+            f"{failure['machine']} failed in {failure['stage']} "
+            f"(attempt {failure['attempt']}): {failure['error']}"
+        )
+        console = str(failure.get("console") or "").splitlines()
+        if console:
+            output.note(f"  last lines of {failure['machine']}'s console:")
+        for line in console[-20:]:
+            output.err.print(f"  | {escape(line)}", soft_wrap=True)
+    if final["status"] not in ("succeeded",):
+        output.note(f"take it up again with: rackwright run resume {run_id}")
+    return final

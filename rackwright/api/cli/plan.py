@@ -1,0 +1,28 @@
+"""``rackwright plan``: look at stored plans."""
+
+import typer
+
+from rackwright.api.cli import output
+from rackwright.api.cli.execute import print_plan
+from rackwright.api.cli.session import OutputOption, session
+
+app = typer.Typer(no_args_is_help=True, help="Look at plans.")
+
+
+@app.command("list")
+def list_plans(fmt: OutputOption = output.Format.TABLE) -> None:
+    """List plans, the newest first."""
+    with session() as client:
+        rows = client.get("/v1/plans")["items"]
+    output.emit(fmt, rows, ("digest", "kind", "workflow", "cluster", "created"))
+
+
+@app.command("show")
+def show(digest: str, fmt: OutputOption = output.Format.TABLE) -> None:
+    """Show one plan by its digest, or the beginning of it."""
+    with session() as client:
+        plan = client.get(f"/v1/plans/{digest}")
+    if fmt is output.Format.TABLE:
+        print_plan(plan)
+    else:
+        output.emit(fmt, plan)

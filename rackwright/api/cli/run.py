@@ -1,0 +1,163 @@
+"""``rackwright run``: list, watch, resume, cancel, retry and explain runs."""
+
+from typing import Annotated, Any
+
+import typer
+
+from rackwright.api.cli import output, progress
+from rackwright.api.cli.client import Client
+from rackwright.api.cli.execute import finish
+from rackwright.api.cli.machine import exit_code
+from rackwright.api.cli.session import Exit, OutputOption, YesOption, confirm, session
+
+app = typer.Typer(no_args_is_help=True, help="Watch, resume, cancel and retry runs.")
+
+RunId = Annotated[str, typer.Argument(help="A run; default: the last one.", show_default=False)]
+
+
+@app.command("list")
+def list_runs(fmt: OutputOption = output.Format.TABLE) -> None:
+    """List runs, the newest first."""
+    with session() as client:
+        rows = client.get("/v1/runs")["items"]
+    output.emit(fmt, rows, ("id", "status", "workflow", "cluster", "created", "ended"))
+
+
+@app.command("show")
+def show(run: RunId = "", fmt: OutputOption = output.Format.TABLE) -> None:
+    """One run: stages, machines, failures."""
+    with session() as client:
+        found = client.get(f"/v1/runs/{_resolve(client, run)}")
+    if fmt is not output.Format.TABLE:
+        output.emit(fmt, found)
+        return
+    output.emit(fmt, found, ("id", "status", "workflow", "cluster", "counts", "created", "ended"))
+    output.emit(fmt, found["machines"], ("name", "stage", "state", "attempt", "error"))
+
+
+@app.command("tasks")
+def tasks(
+    run: RunId = "",
+    machine: Annotated[str, typer.Option(help="Only this machine.")] = "",
+    fmt: OutputOption = output.Format.TABLE,
+) -> None:
+    """Every task of a run, with its evidence."""
+    with session() as client:
+        rows = client.get(f"/v1/runs/{_resolve(client, run)}/tasks")["items"]
+    rows = [row for row in rows if not machine or row["machine"] == machine]
+    output.emit(fmt, rows, ("machine", "stage", "state", "attempt", "error"))
+
+
+@app.command("watch")
+def watch(run: RunId = "") -> None:
+    """Follow a run until it ends; Ctrl-C only stops watching."""
+    with session() as client:
+        raise typer.Exit(exit_code(finish(client, _resolve(client, run))))
+
+
+@app.command("resume")
+def resume(run: RunId = "", fmt: OutputOption = output.Format.TABLE) -> None:
+    """Take a run up again that its controller left, or whose failures may now succeed."""
+    with session() as client:
+        run_id = _resolve(client, run)
+        client.post(f"/v1/runs/{run_id}/resume")
+        final = finish(client, run_id)
+    if fmt is not output.Format.TABLE:
+        output.emit(fmt, final)
+    raise typer.Exit(exit_code(final))
+
+
+@app.command("cancel")
+def cancel(run: RunId = "", yes: YesOption = False) -> None:
+    """Start nothing more; end what runs."""
+    with session() as client:
+        run_id = _resolve(client, run)
+        if not confirm(f"Cancel run {run_id}?", yes=yes):
+            raise typer.Exit(Exit.REFUSED)
+        client.post(f"/v1/runs/{run_id}/cancel")
+    output.note(f"run {run_id} is being cancelled")
+
+
+@app.command("pause")
+def pause(
+    run: RunId = "", off: Annotated[bool, typer.Option("--off", help="Go on.")] = False
+) -> None:
+    """Start nothing more until `--off`; what runs goes on."""
+    with session() as client:
+        run_id = _resolve(client, run)
+        client.post(f"/v1/runs/{run_id}/pause", {"paused": not off})
+    output.note(f"run {run_id} {'goes on' if off else 'is paused'}")
+
+
+@app.command("retry")
+def retry(
+    run: RunId = "",
+    machine: Annotated[str, typer.Option(help="Only this machine.")] = "",
+) -> None:
+    """Take failed tasks, and what they blocked, up again."""
+    with session() as client:
+        run_id = _resolve(client, run)
+        client.post(f"/v1/runs/{run_id}/retry", {"machine": machine})
+        raise typer.Exit(exit_code(finish(client, run_id)))
+
+
+@app.command("skip")
+def skip(
+    machine: Annotated[str, typer.Argument(help="The machine whose task is skipped.")],
+    stage: str,
+    reason: Annotated[str, typer.Option(help="Why; goes into the audit.")],
+    run: Annotated[str, typer.Option(help="A run; default: the last one.")] = "",
+) -> None:
+    """Count one task as done, with a reason."""
+    with session() as client:
+        run_id = _resolve(client, run)
+        client.post(
+            f"/v1/runs/{run_id}/skip", {"machine": machine, "stage": stage, "reason": reason}
+        )
+    output.note(f"{machine} {stage} is skipped")
+
+
+@app.command("delete")
+def delete(run: str, yes: YesOption = False) -> None:
+    """Delete a run's history. Installations and clusters stay recorded."""
+    with session() as client:
+        if not confirm(f"Delete the history of run {run}?", yes=yes):
+            raise typer.Exit(Exit.REFUSED)
+        client.delete(f"/v1/runs/{run}")
+    output.note(f"run {run} is deleted")
+
+
+def events(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for new ones.")] = False,
+    run: Annotated[str, typer.Option(help="Only this run's.")] = "",
+    after: Annotated[int, typer.Option(help="Only those after this sequence number.")] = 0,
+    fmt: OutputOption = output.Format.TABLE,
+) -> None:
+    """Print events."""
+    with session() as client:
+        rows: Any = client.get("/v1/events/list", run=run or None, after=after)["items"]
+        for event in rows:
+            _print_event(event, fmt)
+        if follow:
+            last = rows[-1]["seq"] if rows else after
+            for event in client.events(f"/v1/events?run={run}", last_event_id=last):
+                _print_event(event, fmt)
+
+
+def _print_event(event: dict[str, Any], fmt: output.Format) -> None:
+    if fmt is output.Format.TABLE:
+        line = progress.event_line(event)
+        if line:
+            typer.echo(line)
+    else:
+        output.emit(fmt, event)
+
+
+def _resolve(client: Client, run: str) -> str:
+    if run:
+        return run
+    found = client.get("/v1/runs", limit=1)["items"]
+    if not found:
+        output.fail("there is no run yet", "start one with `rackwright cluster apply SPEC`")
+        raise typer.Exit(Exit.REFUSED)
+    return str(found[0]["id"])
