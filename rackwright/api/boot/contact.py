@@ -50,9 +50,12 @@ def parse_contact(body: bytes) -> Contact:
 
 
 def depth_of(body: bytes) -> int:
-    """The deepest nesting of arrays and objects, without parsing (strings are skipped)."""
+    """The deepest nesting of arrays and objects, without parsing. Linear in the bytes.
+
+    Strings are skipped; an unterminated one runs to the end.
+    """
     depth = deepest = 0
-    for mark in re.finditer(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', body, re.DOTALL):
+    for mark in re.finditer(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', body, re.DOTALL):
         match mark.group()[:1]:
             case b"[" | b"{":
                 depth += 1

@@ -1,5 +1,8 @@
 """Serve the boot app on one address of the provisioning network."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 import uvicorn
 from starlette.applications import Starlette
 
@@ -31,7 +34,6 @@ def boot_listener(app: Starlette, *, address: str, port: int = DEFAULT_PORT) -> 
 class _QuietServer(uvicorn.Server):
     """uvicorn without its signal handlers: the owner process has its own."""
 
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
-        from contextlib import nullcontext
-
-        return nullcontext()
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield

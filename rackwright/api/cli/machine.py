@@ -197,7 +197,9 @@ def sensors(name: str, fmt: OutputOption = output.Format.TABLE) -> None:
 
 
 def discover(
-    names: Annotated[list[str] | None, typer.Argument(help="Machines; none: see --selector.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Machines; none: see --selector.")
+    ] = None,
     selector: Selector = "",
     yes: YesOption = False,
     fmt: OutputOption = output.Format.TABLE,

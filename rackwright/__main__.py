@@ -1,0 +1,5 @@
+"""``python -m rackwright``."""
+
+from rackwright.api.cli.main import main
+
+main()

@@ -1,0 +1,45 @@
+"""The admin API: a thin face over the owner's services. HTTP status codes live here alone."""
+
+import importlib.metadata
+import os
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from rackwright.api.admin import clusters, events, machines, plans, runs
+from rackwright.api.owner.services import Services
+from rackwright.api.problems import problem_of
+from rackwright.engine.errors import EngineError
+from rackwright.inventory.errors import InventoryError
+
+
+def admin_app(services: Services) -> FastAPI:
+    """The app for one owner. Reached over its 0600 Unix socket, which is its authentication."""
+    app = FastAPI(
+        title="Rackwright",
+        version=importlib.metadata.version("rackwright"),
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    app.state.services = services
+
+    @app.get("/v1/system", tags=["system"])
+    async def system() -> dict[str, object]:
+        """Who owns the data directory."""
+        return {
+            "version": app.version,
+            "data_dir": str(services.settings.data_dir),
+            "epoch": services.epoch,
+            "pid": os.getpid(),
+        }
+
+    for router in (machines.router, plans.router, runs.router, clusters.router, events.router):
+        app.include_router(router, prefix="/v1")
+
+    @app.exception_handler(EngineError)
+    @app.exception_handler(InventoryError)
+    async def refuse(_: Request, error: Exception) -> JSONResponse:
+        status, detail = problem_of(error)
+        return JSONResponse(status_code=status, content={"detail": detail})
+
+    return app

@@ -1,0 +1,99 @@
+"""Runs: start, look at, resume, cancel, pause, retry, skip, delete."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel
+
+from rackwright.api.admin.access import Owner
+
+router = APIRouter(tags=["runs"])
+
+
+class RunRequest(BaseModel):
+    """``accept`` must repeat the digest: it is the operator's word for the disks in the plan."""
+
+    plan_digest: str
+    accept: str = ""
+
+
+class Pause(BaseModel):
+    paused: bool = True
+
+
+class Retry(BaseModel):
+    machine: str = ""
+
+
+class Skip(BaseModel):
+    machine: str
+    stage: str
+    reason: str
+
+
+@router.post("/runs", status_code=201)
+async def start(owner: Owner, body: RunRequest) -> dict[str, Any]:
+    """Reserve the plan's machines and start its run, unless the plan has gone stale."""
+    return await owner.runs.start(body.plan_digest, accepted=body.accept)
+
+
+@router.get("/runs")
+async def list_runs(
+    owner: Owner, limit: Annotated[int, Query(ge=1, le=1000)] = 50
+) -> dict[str, Any]:
+    return {"items": owner.runs.page(limit)}
+
+
+@router.get("/runs/{run_id}")
+async def show(owner: Owner, run_id: str) -> dict[str, Any]:
+    return owner.runs.show(run_id)
+
+
+@router.get("/runs/{run_id}/tasks")
+async def tasks(owner: Owner, run_id: str) -> dict[str, Any]:
+    return {"items": owner.runs.tasks(run_id)}
+
+
+@router.get("/runs/{run_id}/events", response_class=EventSourceResponse)
+async def events(
+    owner: Owner,
+    run_id: str,
+    last_event_id: Annotated[int, Header()] = 0,
+) -> AsyncIterator[ServerSentEvent]:
+    """The run's events from ``Last-Event-ID`` on, until it has ended."""
+    async for event in owner.events.of_run(run_id, last_event_id):
+        yield ServerSentEvent(data=event, id=str(event["seq"]), event=str(event["kind"]))
+
+
+@router.post("/runs/{run_id}/resume")
+async def resume(owner: Owner, run_id: str) -> dict[str, Any]:
+    """Drive a run on that its controller left; retry what failed in one that ended degraded."""
+    return await owner.runs.resume(run_id)
+
+
+@router.post("/runs/{run_id}/cancel")
+async def cancel(owner: Owner, run_id: str) -> dict[str, Any]:
+    return await owner.runs.cancel(run_id)
+
+
+@router.post("/runs/{run_id}/pause")
+async def pause(owner: Owner, run_id: str, body: Pause) -> dict[str, Any]:
+    return await owner.runs.pause(run_id, paused=body.paused)
+
+
+@router.post("/runs/{run_id}/retry")
+async def retry(owner: Owner, run_id: str, body: Retry) -> dict[str, Any]:
+    return await owner.runs.retry(run_id, body.machine)
+
+
+@router.post("/runs/{run_id}/skip")
+async def skip(owner: Owner, run_id: str, body: Skip) -> dict[str, Any]:
+    return await owner.runs.skip(run_id, body.machine, body.stage, body.reason)
+
+
+@router.delete("/runs/{run_id}", status_code=204)
+async def delete(owner: Owner, run_id: str) -> Response:
+    await owner.runs.delete(run_id)
+    return Response(status_code=204)
