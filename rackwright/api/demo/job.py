@@ -5,6 +5,7 @@ The product sees the rack only as the enrolment file: addresses, credentials, MA
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -97,10 +98,11 @@ class DemoJob:
             sys.executable, "-m", "rackwright",
             "--data-dir", str(self.settings.data_dir),
             "--artifacts-dir", str(self.settings.artifacts),
-            "serve", "--variant", "virtual",
+            "serve",
         ]  # fmt: skip
+        environment = {**os.environ, "RACKWRIGHT_IMAGE_VARIANT": self.settings.image_variant}
         with log.open("ab") as stream:
-            child = subprocess.Popen(command, stdout=stream, stderr=stream)
+            child = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment)
         try:
             self._wait_for_owner(child, log)
             yield
