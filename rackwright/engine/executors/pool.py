@@ -1,0 +1,234 @@
+"""Connections: one per machine and place (its OS, its ramdisk), kept and reused across stages.
+
+Host keys are always verified: against the one pinned key, or against certificates of our CA that
+carry the machine's principal. Nothing of the operator's own SSH set-up takes part. A connection is
+never used to ask "is port 22 open?": OpenSSH >= 9.8 punishes that (PerSourcePenalties: 5 s for a
+failed login, 1 s for none, shared by all behind one address), so attempts on a machine are at
+least a second apart, and five after a refused login.
+"""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import asyncssh
+
+from rackwright.engine.errors import EngineError, Fault, MachineError, UnreachableError
+from rackwright.engine.executors.ports import SshTarget
+from rackwright.engine.executors.shell.base import script
+from rackwright.engine.executors.shell.remote import SshShell
+
+Place = Literal["os", "ramdisk"]
+
+HANDSHAKES = 200
+CONNECT_TIMEOUT_S = 10.0
+LOGIN_TIMEOUT_S = 30.0
+KEEPALIVE_S = 10.0
+KEEPALIVE_COUNT = 4
+PAUSE_S = 1.0
+REFUSED_PAUSE_S = 5.0
+HELLO_TIMEOUT_S = 30.0
+
+
+class HostKeyError(MachineError):
+    """The machine that answers is not the one that is meant. Never retried quietly."""
+
+    retryable = False
+
+
+class LoginRefusedError(EngineError):
+    """The right machine answers, and does not let us in."""
+
+    fault = Fault.MACHINE
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An open connection and what the machine said of itself when it was opened."""
+
+    shell: SshShell
+    boot_id: str
+    families: tuple[str, ...]  # os-release's ID, then ID_LIKE
+    target: SshTarget
+
+
+class Pool:
+    """``client_key`` is read once, when the first connection is made."""
+
+    def __init__(
+        self,
+        client_key: Callable[[], Path],
+        *,
+        handshakes: int = HANDSHAKES,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._client_key = client_key
+        self._key: asyncssh.SSHKey | None = None
+        self._handshakes = asyncio.Semaphore(handshakes)
+        self._rng = rng or random.Random()  # noqa: S311  # jitter
+        self._links: dict[tuple[str, Place], Link] = {}
+        self._connections: dict[tuple[str, Place], asyncssh.SSHClientConnection] = {}
+        self._locks: defaultdict[tuple[str, Place], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._not_before: dict[tuple[str, int], float] = {}
+
+    async def link(
+        self, machine_id: str, place: Place, target: SshTarget, *, patience_s: float = 0.0
+    ) -> Link:
+        """The machine's open connection, or a new one.
+
+        Tries again for ``patience_s`` seconds while nothing answers. Raises ``UnreachableError``,
+        ``HostKeyError`` at once, ``LoginRefusedError`` at the end of patience.
+        """
+        key = (machine_id, place)
+        async with self._locks[key]:
+            link = self._links.get(key)
+            if link is not None and not link.shell.is_closed() and link.target == target:
+                return link
+            await self._forget(key)
+            deadline = asyncio.get_running_loop().time() + patience_s
+            while True:
+                try:
+                    return await self._open(key, target)
+                except (UnreachableError, LoginRefusedError):
+                    if asyncio.get_running_loop().time() >= deadline:
+                        raise
+
+    async def drop(self, machine_id: str, place: Place) -> None:
+        """Close one connection: the machine goes away, or has a new address."""
+        key = (machine_id, place)
+        async with self._locks[key]:
+            await self._forget(key)
+
+    async def close(self) -> None:
+        for key in list(self._connections):
+            await self._forget(key)
+
+    async def _forget(self, key: tuple[str, Place]) -> None:
+        self._links.pop(key, None)
+        connection = self._connections.pop(key, None)
+        if connection is not None:
+            connection.abort()
+            await connection.wait_closed()
+
+    async def _open(self, key: tuple[str, Place], target: SshTarget) -> Link:
+        await self._wait_turn(target)
+        try:
+            async with self._handshakes:
+                connection = await self._connect(target)
+        except LoginRefusedError:
+            self._pause(target, REFUSED_PAUSE_S)
+            raise
+        except EngineError:
+            self._pause(target, PAUSE_S)
+            raise
+        self._connections[key] = connection
+        link = await _hello(SshShell(connection, target.user), target)
+        self._links[key] = link
+        return link
+
+    async def _wait_turn(self, target: SshTarget) -> None:
+        now = asyncio.get_running_loop().time()
+        wait_s = self._not_before.get((target.address, target.port), 0.0) - now
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+
+    def _pause(self, target: SshTarget, pause_s: float) -> None:
+        now = asyncio.get_running_loop().time()
+        jittered_s = pause_s * (1.0 + self._rng.random() / 2)
+        self._not_before[target.address, target.port] = now + jittered_s
+
+    async def _connect(self, target: SshTarget) -> asyncssh.SSHClientConnection:
+        known_hosts = trusted_keys(target)
+        if self._key is None:
+            self._key = await asyncio.to_thread(asyncssh.read_private_key, self._client_key())
+        where = f"{target.address} port {target.port}"
+        try:
+            return await asyncssh.connect(
+                target.address,
+                target.port,
+                config=None,
+                agent_path=None,
+                username=target.user,
+                client_keys=[self._key],
+                known_hosts=known_hosts,
+                host_key_alias=target.principal or None,
+                x509_trusted_certs=None,
+                x509_trusted_cert_paths=[],
+                gss_host=None,
+                preferred_auth="publickey",
+                connect_timeout=CONNECT_TIMEOUT_S,
+                login_timeout=LOGIN_TIMEOUT_S,
+                keepalive_interval=KEEPALIVE_S,
+                keepalive_count_max=KEEPALIVE_COUNT,
+            )
+        except asyncssh.HostKeyNotVerifiable as error:
+            raise HostKeyError(
+                f"the host key at {where} is not that of {target.principal or 'the machine'}: "
+                f"{error.reason}",
+                hint="find out which machine answers there before anything is run on it",
+            ) from error
+        except asyncssh.KeyExchangeFailed as error:
+            if "host key" not in error.reason.lower():
+                raise UnreachableError(f"no SSH session with {where}: {error.reason}") from error
+            raise HostKeyError(
+                f"{where} offers no host key of the kind that is trusted for "
+                f"{target.principal or 'the machine'}",
+                hint="find out which machine answers there before anything is run on it",
+            ) from error
+        except asyncssh.PermissionDenied as error:
+            raise LoginRefusedError(
+                f"{where} refuses our key for user {target.user}",
+                hint="add the controller's public key to its authorized_keys",
+            ) from error
+        except (asyncssh.Error, OSError, TimeoutError) as error:
+            raise UnreachableError(f"no answer by SSH from {where}: {_reason(error)}") from error
+
+
+def trusted_keys(
+    target: SshTarget,
+) -> tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]]:
+    """What asyncssh may accept: (host keys, certificate authorities, revoked keys).
+
+    Raises ``HostKeyError`` for a target that says nothing checkable, rather than accept anything.
+    """
+    if bool(target.pinned_host_key) == bool(target.certificate_authority):
+        raise HostKeyError("a target needs either a pinned host key or a certificate authority")
+    if target.certificate_authority and not target.principal:
+        raise HostKeyError("a certificate without a principal to check proves nothing")
+    try:
+        key = asyncssh.import_public_key(target.pinned_host_key or target.certificate_authority)
+    except asyncssh.KeyImportError as error:
+        raise HostKeyError("the recorded host key is not an OpenSSH public key") from error
+    return ([key], [], []) if target.pinned_host_key else ([], [key], [])
+
+
+async def _hello(shell: SshShell, target: SshTarget) -> Link:
+    said = await shell.run(script("hello"), timeout_s=HELLO_TIMEOUT_S)
+    lines = said.stdout.decode("utf-8", "replace").splitlines()
+    if said.status != 0 or not lines:
+        raise MachineError(
+            f"{target.address} runs no bash for user {target.user}: {said.complaint()}"
+        )
+    return Link(shell, lines[0].strip(), families(lines[1:]), target)
+
+
+def families(os_release: list[str]) -> tuple[str, ...]:
+    """ID, then ID_LIKE of os-release(5), unquoted and in lower case."""
+    values: dict[str, str] = {}
+    for line in os_release:
+        name, _, value = line.partition("=")
+        values[name.strip()] = value.strip().strip("\"'")
+    return tuple(f"{values.get('ID', '')} {values.get('ID_LIKE', '')}".lower().split())
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(error) or type(error).__name__
