@@ -1,0 +1,41 @@
+"""Who owns the database, what is secret in it, and who changed what."""
+
+from typing import Any
+
+from sqlalchemy import JSON, Column, LargeBinary
+from sqlmodel import Field
+
+from rackwright.inventory.tables.base import Row
+
+
+class Owner(Row, table=True):
+    """One row, id 1. ``epoch`` rises at each take-over; a lower one may write nothing."""
+
+    __tablename__ = "owner"
+
+    id: int = Field(primary_key=True)
+    epoch: int
+    pid: int
+    taken_at: float
+
+
+class Secret(Row, table=True):
+    __tablename__ = "secret"
+
+    name: str = Field(primary_key=True)
+    ciphertext: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    updated_at: float
+
+
+class Audit(Row, table=True):
+    """Append-only: triggers refuse UPDATE and DELETE. ``detail`` is masked before it gets here."""
+
+    __tablename__ = "audit"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: float
+    actor: str
+    action: str
+    subject: str = Field(index=True)
+    detail: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
