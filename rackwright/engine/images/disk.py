@@ -1,0 +1,122 @@
+"""The OS image's files out of a root: a minimal ext4 (``rootfs.ext4.zst``), and the package bundle.
+
+The filesystem uses 4096-byte blocks, so that it fits drives of either sector size, and is made
+without a mount. Its UUID is fixed here and made anew by the install.
+"""
+
+import io
+import re
+import subprocess
+import tarfile
+from pathlib import Path
+
+from rackwright.engine.images.artifact import hash_file
+from rackwright.engine.images.root import EPOCH
+
+ROOTFS = "rootfs.ext4.zst"
+_BUNDLE_PREFIX = "./rackwright-bundle/"
+_UUID = "00000000-0000-4000-8000-000000000012"
+_BLOCK_BYTES = 4096
+# The filesystem can grow in place to this many blocks (16 TiB) before its descriptors move.
+_RESIZE_BLOCKS = 1 << 32
+
+
+def pack_disk(root: Path, work: Path, into: Path) -> dict[str, object]:
+    """Write ``rootfs.ext4.zst`` into the folder; returns the manifest's meta."""
+    tree = work / "tree"
+    tree.mkdir(mode=0o755)
+    _run(
+        [
+            *("tar", "--extract", "--file", str(root), "--directory", str(tree)),
+            *("--same-owner", "--same-permissions", "--numeric-owner", "--xattrs"),
+            *("--xattrs-include=*", "--exclude=./dev/*", f"--exclude={_BUNDLE_PREFIX}*"),
+        ]
+    )
+    (tree / "rackwright-bundle").rmdir()
+    filesystem = work / "rootfs.ext4"
+    with tarfile.open(root) as tar:
+        content_bytes = sum(
+            -(-m.size // _BLOCK_BYTES) * _BLOCK_BYTES + 512
+            for m in tar
+            if not m.name.startswith(_BUNDLE_PREFIX)
+        )
+    filesystem_bytes = make_filesystem(tree, filesystem, content_bytes)
+    _run(["zstd", "-q", "-12", "-T0", "-o", str(into / ROOTFS), str(filesystem)])
+    release = next(iter((tree / "boot").glob("vmlinuz-*"))).name.removeprefix("vmlinuz-")
+    initrd_bytes = (tree / "boot" / f"initrd.img-{release}").stat().st_size
+    return {
+        "kernel_release": release,
+        "filesystem": "ext4",
+        "filesystem_bytes": filesystem_bytes,
+        "initrd_bytes": initrd_bytes,
+        "os": _pretty_name(tree),
+    }
+
+
+def make_filesystem(tree: Path, filesystem: Path, content_bytes: int) -> int:
+    """An ext4 of minimal size holding the tree; returns its size in bytes."""
+    room_bytes = content_bytes * 5 // 4 + (128 << 20)
+    with filesystem.open("wb") as stream:
+        stream.truncate(room_bytes)
+    environment = {"E2FSPROGS_FAKE_TIME": str(EPOCH), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    _run(
+        [
+            *("mkfs.ext4", "-q", "-F", "-b", str(_BLOCK_BYTES), "-i", "16384", "-m", "1"),
+            *("-J", "size=32", "-O", "metadata_csum_seed,^orphan_file", "-L", "root"),
+            *("-U", _UUID, "-E", f"hash_seed={_UUID},resize={_RESIZE_BLOCKS - 1}"),
+            *("-d", str(tree), str(filesystem)),
+        ],
+        environment,
+    )
+    _run(["resize2fs", "-M", str(filesystem)], environment)
+    listed = _run(["dumpe2fs", "-h", str(filesystem)], environment)
+    match = re.search(r"^Block count:\s+(\d+)$", listed, re.MULTILINE)
+    if not match:
+        raise ValueError("dumpe2fs names no block count")
+    size_bytes = int(match[1]) * _BLOCK_BYTES
+    with filesystem.open("r+b") as stream:
+        stream.truncate(size_bytes)
+    return size_bytes
+
+
+def pack_bundle(root: Path, work: Path, target: Path) -> dict[str, object]:
+    """A plain tar of the downloaded packages and their ``SHA256SUMS``; returns the meta."""
+    names, sums = [], []
+    with tarfile.open(root) as tar, tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as out:
+        members = [m for m in tar if m.name.startswith(_BUNDLE_PREFIX) and m.isfile()]
+        for member in sorted(members, key=lambda m: m.name):
+            name = member.name.removeprefix(_BUNDLE_PREFIX)
+            if not name.endswith(".deb"):
+                continue
+            stream = tar.extractfile(member)
+            assert stream is not None
+            body = stream.read()
+            spool = work / "package"
+            spool.write_bytes(body)
+            sums.append(f"{hash_file(spool).sha256}  {name}\n")
+            names.append(name)
+            add_bytes(out, name, body)
+        if not names:
+            raise ValueError("the bundle holds no package")
+        add_bytes(out, "SHA256SUMS", "".join(sums).encode())
+    return {"packages": names}
+
+
+def add_bytes(out: tarfile.TarFile, name: str, body: bytes, mode: int = 0o644) -> None:
+    """One regular file, root's, with the fixed time."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.mtime = len(body), mode, EPOCH
+    out.addfile(member, io.BytesIO(body))
+
+
+def _pretty_name(tree: Path) -> str:
+    text = (tree / "usr/lib/os-release").read_text()
+    match = re.search(r'^PRETTY_NAME="?([^"\n]*)"?$', text, re.MULTILINE)
+    return match[1] if match else ""
+
+
+def _run(command: list[str], environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise OSError(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()[-400:]}")
+    return done.stdout
