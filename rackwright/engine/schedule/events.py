@@ -109,6 +109,21 @@ Event = (
 # commands out ----------------------------------------------------------------------------------
 
 
+class Cause(IntEnum):
+    """Why a task took a state that no attempt gave it. ``Marked.subject`` says of what."""
+
+    NEED = 0  # subject: the task of the same machine that did not succeed
+    BARRIER = 1  # subject: the stage whose barrier can no longer be met
+    WAVE = 2  # subject: the stage whose wave halted
+    ELECTION = 3  # subject: the group that could not elect
+    ENDS = 4  # subject: a means' end: all satisfied (SKIPPED), or none can run (BLOCKED)
+    CANCEL = 5  # the run was cancelled
+    OPERATOR = 6  # skipped by an operator
+    RETRY = 7  # re-opened by an operator's retry
+    MEANS = 8  # a means re-opened for the retry of its end; subject: the end's task
+    END = 9  # an end that waits for its means before its retry; subject: the end's own task
+
+
 class Start(NamedTuple):
     task: int
     attempt: int  # numbered from 1 per task; PROBE attempts count too
@@ -118,6 +133,16 @@ class Start(NamedTuple):
 class Cancel(NamedTuple):
     task: int
     attempt: int
+
+
+class Marked(NamedTuple):
+    """A decision that no attempt's outcome implies: journaled, so that a restore need not decide
+    again. ``state`` is WAITING (re-opened), SKIPPED, FAILED, BLOCKED or CANCELLED."""
+
+    task: int
+    state: TaskState
+    cause: Cause
+    subject: int
 
 
 class SetTimer(NamedTuple):
@@ -144,4 +169,4 @@ class Finish(NamedTuple):
     status: RunStatus
 
 
-Command = Start | Cancel | SetTimer | Elect | StageSettled | Finish
+Command = Start | Cancel | Marked | SetTimer | Elect | StageSettled | Finish

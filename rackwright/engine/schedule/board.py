@@ -1,0 +1,183 @@
+"""The state of every task, in arrays; and the counters that follow from it.
+
+Owns the arrays and ``recount``, which derives every counter from the task states alone: a restore
+or an operator's retry sets states and recounts, the hot path keeps the counters by small steps.
+Decides nothing. Hot-path file: arrays, bytes and plain ints instead of objects.
+"""
+
+from array import array
+from typing import Final
+
+from rackwright.engine.schedule.events import TaskState
+from rackwright.engine.schedule.topology import UNLIMITED, Topology
+
+ABSENT: Final = int(TaskState.ABSENT)
+WAITING: Final = int(TaskState.WAITING)
+READY: Final = int(TaskState.READY)
+PARKED: Final = int(TaskState.PARKED)
+RUNNING: Final = int(TaskState.RUNNING)
+BACKOFF: Final = int(TaskState.BACKOFF)
+SATISFIED: Final = int(TaskState.SATISFIED)
+CHANGED: Final = int(TaskState.CHANGED)
+SKIPPED: Final = int(TaskState.SKIPPED)
+FAILED: Final = int(TaskState.FAILED)
+BLOCKED: Final = int(TaskState.BLOCKED)
+CANCELLED: Final = int(TaskState.CANCELLED)
+
+# flags of a task
+PROBING: Final = 1  # its current or next attempt is a PROBE
+PROBED: Final = 2  # its check said unsatisfied, or it ran in full: not probed again
+IN_WAVE: Final = 4  # it holds a place in its stage's wave, from its first full start to its end
+WAVE_FAILED: Final = 8  # it ended badly while in the wave
+SKIPPING: Final = 16  # an operator skipped it while it ran
+
+# what a group's election has come to, beside the index of the elected machine
+PENDING: Final = -1
+ELECTING: Final = -2
+VOID: Final = -3  # nobody can be elected; only a retry re-opens it
+
+_STATES = range(256)
+# 1 where a need is still unmet; for a normal dependent, and for one that runs always
+_UNMET_SUCCESS: Final = bytes(s in (1, 2, 3, 4, 5, 9, 10, 11) for s in _STATES)
+_UNMET_END: Final = bytes(1 <= s <= 5 for s in _STATES)
+
+
+def ended(state: int) -> bool:
+    return state >= SATISFIED
+
+
+def succeeded(state: int) -> bool:
+    return SATISFIED <= state <= SKIPPED
+
+
+class Board:
+    """Arrays over tasks (stage-major), lists over stages, edges, limits and groups.
+
+    Resources are the limits followed by one wave per stage: ``limit_count + stage``.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        stages = len(topology.stages)
+        self.limit_count = len(topology.capacities)
+        self.state = bytearray(b"".join(s.participants for s in topology.stages))
+        self.unmet = bytearray(topology.task_count)
+        self.flags = bytearray(topology.task_count)
+        self.tries = bytearray(topology.task_count)  # retries used since it was last opened
+        self.attempts = array("I", bytes(4 * topology.task_count))
+        self.total = [0] * stages  # participants
+        self.open = [0] * stages  # participants that have not ended
+        self.ok = [0] * stages  # participants that succeeded
+        self.gate = [0] * stages  # barriers not met, plus one while an election is pending
+        self.dead = [0] * stages  # barriers that can no longer be met
+        self.wave_failures = [0] * stages
+        self.halted = bytearray(stages)
+        self.edge_met = bytearray(len(topology.edges))
+        self.edge_dead = bytearray(len(topology.edges))
+        self.used = [0] * (self.limit_count + stages)
+        self.capacity = [*topology.capacities, *([UNLIMITED] * stages)]
+        self.leader = [PENDING] * topology.group_count
+        self.electing_stage = [-1] * topology.group_count
+        self.unresolved = bytearray(stages)  # 1 while the stage's election is pending
+        self.unsettled = [0] * stages  # of a trigger: needs of its candidates not ended yet
+        self.cancelled = False
+        self.paused = False
+        self.finished = False
+
+    def recount(self) -> None:
+        """Derive every counter from states, flags and leaders. Queued tasks count as waiting."""
+        topology = self.topology
+        for s, shape in enumerate(topology.stages):
+            row = self._row(s).replace(b"\x02", b"\x01").replace(b"\x03", b"\x01")
+            self.state[s * topology.machine_count : (s + 1) * topology.machine_count] = row
+            self.total[s] = topology.machine_count - row.count(ABSENT)
+            self.ok[s] = sum(map(row.count, (SATISFIED, CHANGED, SKIPPED)))
+            bad = sum(map(row.count, (FAILED, BLOCKED, CANCELLED)))
+            self.open[s] = self.total[s] - self.ok[s] - bad
+            elected = shape.pick == "all" or self.leader[shape.group] not in (PENDING, ELECTING)
+            self.unresolved[s] = not elected
+        for s in range(len(topology.stages)):
+            self._recount_unmet(s)
+        self._recount_edges()
+        self._recount_waves()
+        self._recount_limits()
+        for stages in topology.triggers:
+            for s in stages:
+                self.unsettled[s] = sum(
+                    1
+                    for p in topology.needs[s]
+                    for mine, need in zip(self._row(s), self._row(p), strict=True)
+                    if mine and WAITING <= need <= BACKOFF
+                )
+
+    def _row(self, stage: int) -> bytearray:
+        count = self.topology.machine_count
+        return self.state[stage * count : (stage + 1) * count]
+
+    def _recount_unmet(self, stage: int) -> None:
+        """Sums the needs' bytes as two long integers: no byte overflows, there are <= 255."""
+        count = self.topology.machine_count
+        table = _UNMET_END if self.topology.stages[stage].always else _UNMET_SUCCESS
+        total = sum(
+            int.from_bytes(self._row(p).translate(table), "little")
+            for p in self.topology.needs[stage]
+        )
+        self.unmet[stage * count : (stage + 1) * count] = total.to_bytes(count, "little")
+
+    def _recount_edges(self) -> None:
+        topology = self.topology
+        self.gate[:] = [int(u) for u in self.unresolved]
+        self.dead[:] = [0] * len(topology.stages)
+        for i, edge in enumerate(topology.edges):
+            met, dead = self.edge_status(i)
+            self.edge_met[i] = met
+            self.edge_dead[i] = dead
+            self.gate[edge.target] += not met
+            self.dead[edge.target] += dead
+
+    def edge_status(self, index: int) -> tuple[bool, bool]:
+        """Whether a barrier is met by the counts as they are, and whether it never can be."""
+        edge = self.topology.edges[index]
+        s = edge.source
+        if edge.wait == "settled":
+            return self.open[s] == 0, False
+        required = edge.required(self.total[s])
+        return self.ok[s] >= required, self.ok[s] + self.open[s] < required
+
+    def _recount_waves(self) -> None:
+        count = self.topology.machine_count
+        for s, shape in enumerate(self.topology.stages):
+            if not shape.has_waves:
+                continue
+            flags = self.flags[s * count : (s + 1) * count]
+            self.used[self.limit_count + s] = sum(1 for f in flags if f & IN_WAVE)
+            self.wave_failures[s] = sum(1 for f in flags if f & WAVE_FAILED)
+            self.capacity[self.limit_count + s] = self.wave_capacity(s)
+            self.halted[s] = self.is_halting(s)
+
+    def wave_capacity(self, stage: int) -> int:
+        """How many may be in the wave at once: while canaries are out, only they."""
+        shape = self.topology.stages[stage]
+        most = shape.max_parallel or UNLIMITED
+        missing = shape.canary - self.ok[stage]
+        return min(most, missing) if missing > 0 else most
+
+    def is_halting(self, stage: int) -> bool:
+        shape = self.topology.stages[stage]
+        failures = self.wave_failures[stage]
+        if not failures or shape.always:
+            return False
+        limit = shape.halt_at_failures
+        return self.ok[stage] < shape.canary or bool(limit and failures >= limit)
+
+    def _recount_limits(self) -> None:
+        self.used[: self.limit_count] = [0] * self.limit_count
+        for s, shape in enumerate(self.topology.stages):
+            if shape.limits is None:
+                continue
+            row = self._row(s)
+            machine = row.find(RUNNING)
+            while machine >= 0:
+                for limit in shape.limits[machine]:
+                    self.used[limit] += 1
+                machine = row.find(RUNNING, machine + 1)

@@ -1,0 +1,173 @@
+"""History into state: what was journaled, folded without deciding anything again.
+
+Works for a history that an older version wrote: it only follows what is told. Hot-path file: a
+restart folds millions of items, so the common ones come as plain ints.
+"""
+
+from rackwright.engine.schedule import board as b
+from rackwright.engine.schedule.board import Board
+from rackwright.engine.schedule.events import (
+    CancelAsked,
+    Cause,
+    Command,
+    Elected,
+    Ended,
+    Event,
+    Finish,
+    LimitChanged,
+    Marked,
+    Mode,
+    PauseAsked,
+    Result,
+    SetTimer,
+    SkipAsked,
+    Start,
+)
+from rackwright.engine.schedule.scheduler import Scheduler
+from rackwright.engine.schedule.topology import Topology
+
+_FULL = int(Mode.FULL)
+_STATE_AFTER = {
+    Result.SATISFIED: b.SATISFIED,
+    Result.CHANGED: b.CHANGED,
+    Result.UNSATISFIED: b.WAITING,
+    Result.UNKNOWN: b.FAILED,
+    Result.FAILED: b.FAILED,
+    Result.REFUSED: b.FAILED,
+    Result.CANCELLED: b.CANCELLED,
+}
+_AFTER = tuple(_STATE_AFTER[r] for r in Result)
+
+
+class Restoration:
+    """Folds one run's history, in order; ``scheduler()`` ends it."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._topology = topology
+        self._board = Board(topology)
+        self._causes: dict[int, tuple[Cause, int]] = {}
+        self._state, self._flags = self._board.state, self._board.flags
+        self._attempts, self._tries = self._board.attempts, self._board.tries
+
+    def fold(self, item: Event | Command) -> None:
+        """One event or command. Those that change no state of their own are passed over."""
+        match item:
+            case Start(task, attempt, mode):
+                self.issued(task, attempt, mode)
+            case Ended(task, attempt, result):
+                self.ended(task, attempt, result)
+            case SetTimer(task, attempt, _):
+                self.backed_off(task, attempt)
+            case Marked(task, state, cause, subject):
+                self.marked(task, state, cause, subject)
+            case _:
+                self._fold_rare(item)
+
+    def _fold_rare(self, item: Event | Command) -> None:
+        board = self._board
+        match item:
+            case Elected(group, machine):
+                self.elected(group, machine)
+            case CancelAsked():
+                board.cancelled, board.paused = True, False
+            case PauseAsked(paused):
+                board.paused = paused
+            case SkipAsked(task):
+                if self._state[task] == b.RUNNING:
+                    self._flags[task] |= b.SKIPPING
+            case LimitChanged(limit, capacity):
+                board.capacity[limit] = capacity
+            case Finish():
+                board.finished = True
+            case _:
+                pass
+
+    def issued(self, task: int, attempt: int, mode: int) -> None:
+        flags = self._flags[task]
+        if mode == _FULL:
+            if flags & b.PROBING:
+                self._tries[task] = 0
+            waved = self._topology.stages[task // self._topology.machine_count].has_waves
+            wave = b.IN_WAVE if waved else 0
+            self._flags[task] = (flags | b.PROBED | wave) & ~(b.PROBING | b.WAVE_FAILED)
+        else:
+            self._flags[task] = flags | b.PROBING
+        self._state[task] = b.RUNNING
+        self._attempts[task] = attempt
+        self._board.finished = False
+
+    def ended(self, task: int, attempt: int, result: int) -> None:
+        if self._state[task] != b.RUNNING or attempt != self._attempts[task]:
+            return
+        flags = self._flags[task]
+        if flags & b.PROBING:
+            if result == Result.CHANGED:
+                result = Result.SATISFIED
+            elif result == Result.UNSATISFIED:
+                flags = (flags & ~b.PROBING) | b.PROBED
+                self._tries[task] = 0
+        elif result == Result.UNSATISFIED:
+            result = Result.UNKNOWN
+        after = _AFTER[result]
+        self._state[task] = after
+        if flags & b.IN_WAVE:
+            flags &= ~b.IN_WAVE
+            if after == b.FAILED:
+                flags |= b.WAVE_FAILED
+        self._flags[task] = flags & ~b.SKIPPING
+
+    def backed_off(self, task: int, attempt: int) -> None:
+        """The retry that was decided on; undoes what ``ended`` took for final."""
+        self._state[task] = b.BACKOFF
+        self._tries[task] += 1
+        flags = self._flags[task] & ~b.WAVE_FAILED
+        waved = self._topology.stages[task // self._topology.machine_count].has_waves
+        if waved and not flags & b.PROBING:
+            flags |= b.IN_WAVE
+        self._flags[task] = flags
+        self._attempts[task] = attempt
+
+    def marked(self, task: int, state: int, cause: int, subject: int) -> None:
+        self._causes[task] = (Cause(cause), subject)
+        self._state[task] = state
+        if state == b.WAITING:
+            if cause == Cause.END:
+                return
+            self._tries[task] = 0
+            if cause == Cause.RETRY:
+                self._flags[task] = 0
+                self._board.finished = False
+                self._reopen_elections()
+            return
+        flags = self._flags[task]
+        if flags & b.IN_WAVE and state in (b.FAILED, b.BLOCKED):
+            flags |= b.WAVE_FAILED
+        if state in (b.SKIPPED, b.CANCELLED):
+            flags &= ~b.WAVE_FAILED
+        self._flags[task] = flags & ~(b.IN_WAVE | b.SKIPPING)
+        if cause == Cause.ELECTION:
+            self._board.leader[subject] = b.VOID
+
+    def _reopen_elections(self) -> None:
+        leader = self._board.leader
+        leader[:] = [b.PENDING if x == b.VOID else x for x in leader]
+
+    def elected(self, group: int, machine: int) -> None:
+        """The choice; whom it leaves out is given by the workflow, not decided."""
+        board, machines = self._board, self._topology.machine_count
+        if not 0 <= machine < machines:
+            board.leader[group] = b.VOID
+            return
+        board.leader[group] = machine
+        for stage in self._topology.picked[group]:
+            wants_leader = self._topology.stages[stage].pick == "one"
+            for m in range(machines):
+                task = stage * machines + m
+                if (m == machine) != wants_leader and self._state[task] == b.WAITING:
+                    self._state[task] = b.ABSENT
+
+    def scheduler(self) -> Scheduler:
+        scheduler = Scheduler(self._topology, self._board)
+        for task, cause in self._causes.items():
+            scheduler.causes.setdefault(task, cause)
+        return scheduler
