@@ -1,7 +1,7 @@
 """The old system on a machine's disk: it boots by MBR, prints a banner, and idles.
 
-The disk is laid out as an MBR with three partitions: an ext4 file system that GRUB boots from, an md
-member and an LVM physical volume. Nothing is mounted and no loop device is used. The system runs
+The disk is laid out as an MBR with three partitions: an ext4 file system that GRUB boots from, an
+md member and an LVM physical volume. Nothing is mounted and no loop device is used. The system runs
 from its initramfs and has no driver for any disk, so that booting it leaves the disk as it was.
 """
 

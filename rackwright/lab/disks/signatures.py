@@ -4,6 +4,7 @@ Pure functions of their arguments; every structure cites its source. They exist 
 with the real tools would need loop devices and the host's md and device-mapper drivers.
 """
 
+import itertools
 import struct
 import time
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def md_member(size_bytes: int, *, array: bytes, device: bytes, name: str, now_s:
 
 
 def _md_checksum(block: bytes) -> int:
-    total = sum(struct.unpack(f"<{len(block) // 4}I", block))
+    total: int = sum(struct.unpack(f"<{len(block) // 4}I", block))
     return ((total & 0xFFFFFFFF) + (total >> 32)) & 0xFFFFFFFF
 
 
@@ -162,7 +163,7 @@ creation_time = {created}
 def _dashed(identifier: str) -> str:
     """An LVM id as its tools print it: 6-4-4-4-4-4-6."""
     cuts = (0, 6, 10, 14, 18, 22, 26, 32)
-    return "-".join(identifier[start:end] for start, end in zip(cuts, cuts[1:], strict=False))
+    return "-".join(identifier[start:end] for start, end in itertools.pairwise(cuts))
 
 
 def _lvm_crc(data: bytes) -> int:
