@@ -31,8 +31,8 @@ class Journaled:
 
     unrevoked: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """stage -> names of secrets with a mint intent and no later revoked fact."""
-    erase_attempts: Mapping[int, frozenset[int]] = field(default_factory=dict)
-    """task -> attempts with an erase intent."""
+    erase_attempts: Mapping[int, Mapping[int, str]] = field(default_factory=dict)
+    """task -> attempt with an erase intent -> the ``boot_id`` in the intent's detail."""
 
 
 class Subject(NamedTuple):

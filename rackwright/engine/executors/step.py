@@ -24,6 +24,14 @@ class StaleControllerError(EngineError):
     fault = Fault.OURS
 
 
+class BusyError(MachineError):
+    """An earlier attempt of the stage is still alive on the machine."""
+
+    def __init__(self, attempt: int) -> None:
+        super().__init__(f"attempt {attempt} of the stage is still alive on the machine")
+        self.attempt = attempt
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """Names of one attempt on a machine."""
@@ -130,7 +138,7 @@ async def start(
                 f"the machine has seen epoch {said} of this controller, we are {owner.epoch}"
             )
         case _ if done.status == BUSY:
-            raise MachineError(f"attempt {said} of the stage is still alive on the machine")
+            raise BusyError(int(said))
         case _ if done.status in (CUT_OFF, TIMED_OUT, None):
             raise UnreachableError("the step did not arrive whole")
         case _:
