@@ -107,7 +107,7 @@ class RunJournal(Generic[F]):
         make = self._fact
         with self._database.read() as connection:
             rows = connection.exec_driver_sql(sql, (self._first_seq, self._run_no))
-            return [make(*row) for row in rows.cursor]  # type: ignore[union-attr]
+            return [make(*row) for row in rows]
 
 
 def append(connection: Connection, run_no: int, commit: Commit, now: float) -> int:

@@ -35,7 +35,7 @@ Rows = dict[str, list[Mapping[str, Any]]]
 
 def views(connection: Connection, query: Select[Any]) -> list[MachineView]:
     """``query`` selects whole rows of the machine table; its order is kept."""
-    rows = list(connection.execute(query).mappings())
+    rows = [dict(row) for row in connection.execute(query).mappings()]
     related = _related(connection, [row["id"] for row in rows])
     return [_view(row, related) for row in rows]
 
@@ -83,7 +83,7 @@ def _grouped(connection: Connection, query: Select[Any], table: Table, ids: Sequ
     for chunk in _chunks(ids):
         found = connection.execute(query.where(table.c.machine_id.in_(chunk))).mappings()
         for row in found:
-            grouped[row["machine_id"]].append(row)
+            grouped[row["machine_id"]].append(dict(row))
     return grouped
 
 
