@@ -6,8 +6,8 @@ environment.
 """
 
 import asyncio
-import hashlib
 import contextlib
+import hashlib
 import json
 import struct
 import sys

@@ -55,7 +55,7 @@ class PlannedStage:
     waves: Waves | None
     retries: Retries
     timeout_s: float
-    destructive: str | None  # "disk" or None
+    destructive: str | None  # "disk" or None; such a stage is only ever run with an Erasure
     always: bool
     cluster_scoped: bool  # an init: never applied where a cluster id is known
     reboots: str | None  # "disk": after apply the machine leaves netboot and boots its disk
@@ -65,6 +65,9 @@ class PlannedStage:
     outputs: tuple[str, ...]
     files: Mapping[str, str]  # name -> artifact reference; pushed before apply
     params: Mapping[str, object]
+    waves_from: str = ""  # "workflow", "spec", "default", "none" (written); "" without brakes
+    limits: tuple[str, ...] = ()  # kinds it draws on: "bmc", "rack", "site", "image-server"
+    artifacts: tuple[str, ...] = ()  # references that its templates name, besides ``files``
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Erasure:
     generation: int
     attempts: int  # how many erasures this plan accepts for the machine
     reason: str  # "not installed", "reinstall requested"
+    image_digest: str = ""  # of the image artifact that will be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class PlannedMachine:
     why: str  # "pool managers: 1 of class=small (selector role=manager)"
     origin: str
     groups: tuple[str, ...]  # workflow groups it is in
-    stages: tuple[str, ...]  # the stages that concern it
+    stages: tuple[str, ...]  # the stages that concern it; never those that are not applicable
     expected: Mapping[str, str]  # stage -> "apply" | "satisfied" | "not applicable" | "check"
     reboots: int
     limits: tuple[str, ...]  # "bmc:<endpoint>", "rack:<name>", "site:<name>"
@@ -115,3 +119,5 @@ class Plan:
     artifacts: Mapping[str, str]  # artifact name -> sha256 of its manifest
     fingerprint: str  # of the inventory values the decisions were made from
     estimate_s: float  # outside the digest
+    labels_used: tuple[str, ...] = ()  # label keys that the fingerprint covers; "*": all
+    cluster_id: str = ""  # as recorded when the plan was made; "": to be formed

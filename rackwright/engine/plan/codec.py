@@ -1,0 +1,150 @@
+"""Plans as JSON and back. Machines in one condition share a profile, so that the JSON grows with
+machines + stages, not with their product. ``estimate_s`` stands beside the digest, not under it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from rackwright.engine.errors import OperatorError
+from rackwright.engine.plan.canonical import digest, thaw
+from rackwright.engine.plan.model import (
+    Erasure,
+    Need,
+    Plan,
+    PlannedMachine,
+    PlannedStage,
+    Retries,
+    SecretSource,
+    Waves,
+)
+
+FORMAT = 1
+_PROFILE = ("pools", "groups", "stages", "expected", "reboots")
+_OUTSIDE_DIGEST = frozenset(("digest", "estimate_s"))
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """Plain dicts, lists and scalars; ``json.dumps`` takes it as it is."""
+    return {**_decisions(plan), "digest": plan.digest, "estimate_s": plan.estimate_s}
+
+
+def plan_digest(plan: Plan) -> str:
+    """SHA-256 over the decisions."""
+    return digest(_decisions(plan))
+
+
+def plan_from_json(document: Mapping[str, Any]) -> Plan:
+    """The plan again. Raises OperatorError if it is no plan, or was altered after it was made."""
+    try:
+        plan = _read(document)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise OperatorError(
+            f"this is not a plan of ours: {type(error).__name__}", hint="make a new plan"
+        ) from error
+    if plan_digest(plan) != plan.digest:
+        raise OperatorError(
+            "the plan was altered: its digest does not match", hint="make a new plan"
+        )
+    return plan
+
+
+def _decisions(plan: Plan) -> dict[str, Any]:
+    names = [f.name for f in fields(Plan) if f.name not in _OUTSIDE_DIGEST]
+    found: dict[str, Any] = {"format": FORMAT}
+    for name in names:
+        if name not in ("machines", "stages", "erasures"):
+            found[name] = thaw(getattr(plan, name))
+    found["profiles"], found["machines"] = _machines(plan.machines)
+    found["stages"] = [_flat(stage) for stage in plan.stages]
+    found["erasures"] = [_flat(erasure) for erasure in plan.erasures]
+    return found
+
+
+def _machines(machines: tuple[PlannedMachine, ...]) -> tuple[list[Any], list[Any]]:
+    profiles: list[Any] = []
+    places: dict[object, int] = {}
+    by_object: dict[tuple[int, ...], int] = {}
+    rows = []
+    for machine in machines:
+        parts = tuple(getattr(machine, name) for name in _PROFILE)
+        # the compiler shares these values, so identity answers almost always
+        identity = (*(id(p) for p in parts[1:4]), hash(parts[0]), machine.reboots)
+        place = by_object.get(identity)
+        if place is None:
+            key = (*parts[:3], tuple(sorted(machine.expected.items())), machine.reboots)
+            place = places.setdefault(key, len(profiles))
+            by_object[identity] = place
+            if place == len(profiles):
+                profiles.append(dict(zip(_PROFILE, map(thaw, parts), strict=True)))
+        rows.append(
+            {
+                "id": machine.id,
+                "name": machine.name,
+                "why": machine.why,
+                "origin": machine.origin,
+                "limits": list(machine.limits),
+                "profile": place,
+            }
+        )
+    return profiles, rows
+
+
+def _flat(value: Any) -> Any:
+    """A dataclass as a dict, nested ones too."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {f.name: _flat(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _flat(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_flat(item) for item in value]
+    return value
+
+
+def _read(document: Mapping[str, Any]) -> Plan:
+    if document["format"] != FORMAT:
+        raise ValueError("another format")
+    profiles = [
+        {
+            "pools": tuple(p["pools"]),
+            "groups": tuple(p["groups"]),
+            "stages": tuple(p["stages"]),
+            "expected": dict(p["expected"]),
+            "reboots": int(p["reboots"]),
+        }
+        for p in document["profiles"]
+    ]
+    given = {f.name: document[f.name] for f in fields(Plan)}
+    given["machines"] = tuple(_machine(row, profiles) for row in document["machines"])
+    given["stages"] = tuple(_stage(row) for row in document["stages"])
+    given["erasures"] = tuple(
+        Erasure(**{**row, "signatures": tuple(row["signatures"])}) for row in document["erasures"]
+    )
+    for name in ("groups", "labels_used"):
+        given[name] = tuple(given[name])
+    return Plan(**given)
+
+
+def _machine(row: Mapping[str, Any], profiles: list[dict[str, Any]]) -> PlannedMachine:
+    place = row["profile"]
+    if not isinstance(place, int) or place < 0:
+        raise ValueError("no profile")
+    return PlannedMachine(
+        id=row["id"],
+        name=row["name"],
+        why=row["why"],
+        origin=row["origin"],
+        limits=tuple(row["limits"]),
+        **profiles[place],
+    )
+
+
+def _stage(row: Mapping[str, Any]) -> PlannedStage:
+    given = dict(row)
+    given["needs"] = tuple(Need(**need) for need in row["needs"])
+    given["waves"] = Waves(**row["waves"]) if row["waves"] is not None else None
+    given["retries"] = Retries(**row["retries"])
+    given["secrets"] = {name: SecretSource(**s) for name, s in row["secrets"].items()}
+    for name in ("means_to", "outputs", "limits", "artifacts"):
+        given[name] = tuple(row[name])
+    return PlannedStage(**given)

@@ -1,0 +1,149 @@
+"""The stage graph: names, cycles, order, reduction. Nodes are stages, never machines."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import networkx as nx
+
+from rackwright.engine.content.errors import Problems, near
+from rackwright.engine.content.workflow import ALL, GroupSpec, NeedSpec, WorkflowSpec, WorkflowStage
+
+
+@dataclass(frozen=True, slots=True)
+class StageGraph:
+    """``order`` is topological, and otherwise as the workflow is written."""
+
+    order: tuple[str, ...]
+    graph: "nx.DiGraph[str]"  # edges run from the needed stage to the one that needs it
+
+    def ancestors(self, stage: str) -> frozenset[str]:
+        return frozenset(nx.ancestors(self.graph, stage))
+
+    def descendants(self, stage: str) -> frozenset[str]:
+        return frozenset(nx.descendants(self.graph, stage))
+
+    def reduced_edges(self) -> tuple[tuple[str, str], ...]:
+        """The transitive reduction: what to draw. The plan itself keeps every need."""
+        reduced = nx.transitive_reduction(self.graph)
+        place = {name: index for index, name in enumerate(self.order)}
+        return tuple(sorted(reduced.edges, key=lambda e: (place[e[0]], place[e[1]])))
+
+    def critical_path(self, seconds: Mapping[str, float]) -> tuple[tuple[str, ...], float]:
+        """The longest chain of stages, and how long it takes."""
+        finish: dict[str, float] = {}
+        before: dict[str, str] = {}
+        for stage in self.order:
+            last = max(self.graph.predecessors(stage), key=lambda s: finish[s], default=None)
+            finish[stage] = seconds.get(stage, 0.0) + (finish[last] if last is not None else 0.0)
+            if last is not None:
+                before[stage] = last
+        if not finish:
+            return (), 0.0
+        stage = max(self.order, key=lambda s: finish[s])
+        path, total = [stage], finish[stage]
+        while stage in before:
+            stage = before[stage]
+            path.append(stage)
+        return tuple(reversed(path)), total
+
+
+def stage_graph(workflow: WorkflowSpec, problems: Problems) -> StageGraph | None:
+    """None, and the mistakes, if the stages do not make a graph that can run."""
+    before = problems.found
+    stages = workflow.stages
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(stages)
+    for stage in stages.values():
+        _check_group(stage, workflow.groups, problems)
+        for need in stage.needs:
+            if need.stage not in stages:
+                problems.add(
+                    need.mark,
+                    f"stage {stage.name} needs '{need.stage[:60]}', which is no stage",
+                    near(need.stage, stages),
+                )
+            else:
+                _check_need(stage, need, stages[need.stage], workflow.groups, problems)
+                graph.add_edge(need.stage, stage.name, mark=need.mark)
+    if not _check_acyclic(graph, problems):
+        return None
+    place = {name: index for index, name in enumerate(stages)}
+    order = tuple(nx.lexicographical_topological_sort(graph, key=lambda s: place[s]))
+    found = StageGraph(order, graph)
+    _check_means(workflow, found, problems)
+    return found if before or not problems.found else None
+
+
+def _check_group(stage: WorkflowStage, groups: Mapping[str, GroupSpec], problems: Problems) -> None:
+    if stage.group == ALL and stage.pick != "all":
+        problems.add(
+            stage.on_mark, f"'all.{stage.pick}' is no set of machines", "use a group's name"
+        )
+    elif stage.group != ALL and stage.group not in groups:
+        problems.add(
+            stage.on_mark,
+            f"stage {stage.name} is on '{stage.group[:60]}', which is no group",
+            near(stage.group, [*groups, ALL]),
+        )
+
+
+def _pools(stage: WorkflowStage, groups: Mapping[str, GroupSpec]) -> frozenset[str] | None:
+    """None means every machine."""
+    group = groups.get(stage.group)
+    return frozenset(group.pools) if group is not None else None
+
+
+def _check_need(
+    stage: WorkflowStage,
+    need: NeedSpec,
+    needed: WorkflowStage,
+    groups: Mapping[str, GroupSpec],
+    problems: Problems,
+) -> None:
+    """A need without wait means the same machine: the needed stage must concern it."""
+    if need.wait != "same":
+        return
+    ours, theirs = _pools(stage, groups), _pools(needed, groups)
+    is_covered = theirs is None or (ours is not None and ours <= theirs)
+    if is_covered and (needed.pick == "all" or needed.pick == stage.pick):
+        return
+    where = needed.group if needed.pick == "all" else f"{needed.group}.{needed.pick}"
+    problems.add(
+        need.mark,
+        f"stage {stage.name} needs {need.stage} on the same machine, but that is on {where}",
+        f"write {{stage: {need.stage}, wait: all}}",
+    )
+
+
+def _check_acyclic(graph: "nx.DiGraph[str]", problems: Problems) -> bool:
+    try:
+        cycle = nx.find_cycle(graph)
+    except nx.NetworkXNoCycle:
+        return True
+    # find_cycle gives needed -> needing; shown as "a needs b needs ... a"
+    names = [edge[0] for edge in reversed(cycle)]
+    source, target = cycle[-1][0], cycle[-1][1]
+    shown = " needs ".join([*names[:20], *(["..."] if len(names) > 20 else []), names[0]])
+    problems.add(
+        graph.edges[source, target]["mark"],
+        f"the stages wait for each other: {shown}",
+        "remove one of these needs",
+    )
+    return False
+
+
+def _check_means(workflow: WorkflowSpec, found: StageGraph, problems: Problems) -> None:
+    for stage in workflow.stages.values():
+        for end, mark in stage.means_to:
+            if end not in workflow.stages:
+                problems.add(
+                    mark,
+                    f"stage {stage.name} is a means to '{end[:60]}', which is no stage",
+                    near(end, workflow.stages),
+                )
+            elif end not in nx.descendants(found.graph, stage.name):
+                problems.add(
+                    mark,
+                    f"stage {stage.name} is a means to {end}, but {end} does not need it",
+                    f"add {stage.name} to the needs of {end}",
+                )
