@@ -34,6 +34,7 @@ from rackwright.inventory.tables import (
     NIC,
     RAMDISK_CONTACT,
 )
+from rackwright.inventory.values import ContactView
 
 TOKEN_BYTES = 32
 TTL_MAX_S = 24 * 3600.0
@@ -164,6 +165,29 @@ def mint(connection: Connection, mac: str, *, address: str, now: float) -> Minte
     )
     name = connection.scalar(select(MACHINE.c.name).where(MACHINE.c.id == machine_id))
     return Minted(token, machine_id, str(name), window["run_id"], window["stage"])
+
+
+def contact_in_window(connection: Connection, machine_id: str, run_id: str) -> ContactView | None:
+    """The contact accepted in the machine's present window of this run.
+
+    Raises ConflictError when no window is open and none was spent: waiting on would be for ever.
+    """
+    query = (
+        select(BOOT_WINDOW)
+        .where(BOOT_WINDOW.c.machine_id == machine_id, BOOT_WINDOW.c.run_id == run_id)
+        .order_by(BOOT_WINDOW.c.id.desc())
+        .limit(1)
+    )
+    window = connection.execute(query).mappings().first()
+    if window is None or (window["state"] == "closed" and not window["host_key"]):
+        raise ConflictError(
+            f"machine {machine_id} is not armed for run {run_id}", machine=machine_id
+        )
+    if window["state"] == "quarantined":
+        raise ConflictError(f"machine {machine_id} is quarantined", machine=machine_id)
+    if not window["host_key"]:
+        return None
+    return machines.contact(connection, machine_id)
 
 
 def spend(

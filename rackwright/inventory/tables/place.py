@@ -1,7 +1,5 @@
 """Sites, racks, and the segments machines are attached to."""
 
-from typing import Any
-
 from sqlalchemy import JSON, Column, ForeignKeyConstraint
 from sqlmodel import Field
 
@@ -41,4 +39,3 @@ class Segment(Row, table=True):
     relay: str = ""
     interface: str = ""
     boot_server: str = ""
-    extra: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))

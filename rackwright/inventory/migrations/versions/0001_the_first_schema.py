@@ -158,7 +158,6 @@ def upgrade() -> None:
         sa.Column("relay", sa.String(), nullable=False),
         sa.Column("interface", sa.String(), nullable=False),
         sa.Column("boot_server", sa.String(), nullable=False),
-        sa.Column("extra", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["site"], ["site.name"], name=op.f("fk_segment_site_site")),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_segment")),
     )
