@@ -1,0 +1,1 @@
+"""DHCP and TFTP by a supervised dnsmasq: its configuration, its reservations, its process."""
