@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rackwright.engine.errors import EngineError, OperatorError
 
@@ -52,11 +53,18 @@ class Artifact:
     name: str
     digest: str
     path: Path  # the folder that holds the files
-    manifest: Manifest
+    manifest: Mapping[str, Any]  # manifest.json, checked against its digest
+
+    @property
+    def files(self) -> Mapping[str, ArtifactFile]:
+        return {
+            name: ArtifactFile(entry["sha256"], entry["size_bytes"])
+            for name, entry in self.manifest["files"].items()
+        }
 
     def file(self, name: str) -> Path:
         """The path of a file that the manifest names. Raises KeyError for any other name."""
-        if name not in self.manifest.files:
+        if name not in self.files:
             raise KeyError(name)
         return self.path / name
 
@@ -97,12 +105,12 @@ def read(path: Path) -> Artifact:
             f"{path}: the manifest does not match its digest",
             hint="delete the folder and build the artifact again",
         )
-    return Artifact(manifest.name, manifest.digest, path, manifest)
+    return Artifact(manifest.name, manifest.digest, path, manifest.as_json())
 
 
 def verify(artifact: Artifact) -> None:
     """Re-hash every file. Raises ArtifactDamagedError naming the first that differs."""
-    for name, expected in artifact.manifest.files.items():
+    for name, expected in artifact.files.items():
         path = artifact.path / name
         if not path.is_file() or hash_file(path) != expected:
             raise ArtifactDamagedError(
@@ -119,7 +127,7 @@ def find_built(store: Path, name: str, input_digest: str) -> Artifact | None:
             artifact = read(manifest.parent)
         except ArtifactDamagedError:
             continue
-        if artifact.manifest.meta.get("input_digest") == input_digest and _sizes_match(artifact):
+        if artifact.manifest["meta"].get("input_digest") == input_digest and _sizes_match(artifact):
             return artifact
     return None
 
@@ -154,7 +162,7 @@ def make_current(store: Path, artifact: Artifact) -> None:
 
 
 def _sizes_match(artifact: Artifact) -> bool:
-    for name, expected in artifact.manifest.files.items():
+    for name, expected in artifact.files.items():
         path = artifact.path / name
         if not path.is_file() or path.stat().st_size != expected.size_bytes:
             return False

@@ -5,6 +5,7 @@ without a mount. Its UUID is fixed here and made anew by the install.
 """
 
 import io
+import json
 import re
 import subprocess
 import tarfile
@@ -13,7 +14,7 @@ from pathlib import Path
 from rackwright.engine.images.artifact import hash_file
 from rackwright.engine.images.root import EPOCH
 
-ROOTFS = "rootfs.ext4.zst"
+ROOTFS, ABOUT = "rootfs.ext4.zst", "image.json"
 _BUNDLE_PREFIX = "./rackwright-bundle/"
 _UUID = "00000000-0000-4000-8000-000000000012"
 _BLOCK_BYTES = 4096
@@ -22,7 +23,7 @@ _RESIZE_BLOCKS = 1 << 32
 
 
 def pack_disk(root: Path, work: Path, into: Path) -> dict[str, object]:
-    """Write ``rootfs.ext4.zst`` into the folder; returns the manifest's meta."""
+    """Write ``rootfs.ext4.zst`` and ``image.json`` into the folder; returns the manifest's meta."""
     tree = work / "tree"
     tree.mkdir(mode=0o755)
     _run(
@@ -44,13 +45,16 @@ def pack_disk(root: Path, work: Path, into: Path) -> dict[str, object]:
     _run(["zstd", "-q", "-12", "-T0", "-o", str(into / ROOTFS), str(filesystem)])
     release = next(iter((tree / "boot").glob("vmlinuz-*"))).name.removeprefix("vmlinuz-")
     initrd_bytes = (tree / "boot" / f"initrd.img-{release}").stat().st_size
-    return {
+    meta: dict[str, object] = {
         "kernel_release": release,
         "filesystem": "ext4",
         "filesystem_bytes": filesystem_bytes,
         "initrd_bytes": initrd_bytes,
         "os": _pretty_name(tree),
     }
+    # what the install must know beforehand travels with the image, under its digest
+    (into / ABOUT).write_text(json.dumps(meta, sort_keys=True) + "\n")
+    return meta
 
 
 def make_filesystem(tree: Path, filesystem: Path, content_bytes: int) -> int:
