@@ -1,6 +1,6 @@
 """``python -m rackwright.lab.chassis --directory DIR``: one machine's chassis, in the foreground.
 
-It reads ``machine.json`` in its directory (which holds the BMC's password, mode 0600) and runs until
+It reads ``machine.json`` in its directory (it holds the BMC's password, mode 0600) and runs until
 SIGTERM, upon which its machine loses power.
 """
 
