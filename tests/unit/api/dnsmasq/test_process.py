@@ -13,6 +13,9 @@ from rackwright.api.dnsmasq import process
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["sleep", "86400"]) as made:
+        # Popen returns while exec is still setting up the new image.
+        while b"86400" not in Path(f"/proc/{made.pid}/cmdline").read_bytes():
+            os.sched_yield()
         yield made
         made.kill()
 
