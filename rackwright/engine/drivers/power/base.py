@@ -5,12 +5,22 @@ timed-out action the state is read before anything is sent again; what was set i
 no session is left open; TLS is verified against the pinned certificate.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from rackwright.engine.errors import UnreachableError
 from rackwright.engine.machine import Firmware
+
+
+class ActionUnconfirmedError(UnreachableError):
+    """An action was sent once, its answer never came, and no effect of it could be seen.
+
+    It may still have been applied: confirm by the machine itself (boot id, boot contact) before
+    the call is made again.
+    """
 
 
 class PowerState(StrEnum):
@@ -67,3 +77,12 @@ class PowerDriver(Protocol):
 
     async def close(self) -> None:
         """Log out; idempotent."""
+
+
+@runtime_checkable
+class ConsoleDriver(Protocol):
+    """A driver whose BMC also carries the machine's serial console."""
+
+    def console(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Lines as the machine writes them, until the BMC drops the stream; the console is given
+        back on exit. Raises MachineError when the BMC refuses it."""

@@ -1,0 +1,438 @@
+"""One conversation with a Redfish service: HTTPS to a pinned certificate, one session, no resends.
+
+Theory of operation. sushy's Connector does the HTTP (identity encoding, OData headers, its retry
+without identity encoding for HPE), with its own resending switched off: it would repeat a POST
+after a timeout. Every URL that the service names is taken as a path on the address that we were
+given, so that a token goes nowhere else. All methods of ``Conversation`` block and run in a pool
+thread; only ``cut`` is called from outside, and ends a request that is waiting, but never a login:
+a login's answer is waited for, because only it names the session that must be closed.
+"""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import sushy.connector
+import sushy.exceptions
+import urllib3.exceptions
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
+
+from rackwright.engine.drivers.endpoint import parse_address
+from rackwright.engine.drivers.faults import (
+    BusyError,
+    NotSentError,
+    RefusedError,
+    UnansweredError,
+)
+from rackwright.engine.drivers.power.base import Credentials
+from rackwright.engine.drivers.quirks import Quirks
+from rackwright.engine.drivers.redaction import foreign_text
+from rackwright.engine.drivers.redfish_faults import fault_of, retry_after_s
+from rackwright.engine.drivers.timing import Timing
+from rackwright.engine.errors import EngineError, MachineError, OperatorError, UnreachableError
+
+# OpenSSL's X509_V_FLAG_NO_CHECK_TIME (x509_vfy.h), not named by the ssl module: a pinned
+# certificate is the operator's word, and BMC clocks and lifetimes are seldom right.
+_NO_CHECK_TIME = 0x200000
+_TLS = {
+    "1.0": ssl.TLSVersion.TLSv1,
+    "1.1": ssl.TLSVersion.TLSv1_1,
+    "1.2": ssl.TLSVersion.TLSv1_2,
+    "1.3": ssl.TLSVersion.TLSv1_3,
+}
+ROOT = "/redfish/v1/"
+_SESSIONS = "/redfish/v1/SessionService/Sessions"
+_LOGOUT_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]  # keys in lower case
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+def tls_context(certificate_pem: str, quirks: Quirks) -> tuple[ssl.SSLContext, str | None]:
+    """A verifying context, and the SHA-256 fingerprint that the peer must show (None: by name).
+
+    With a pinned certificate exactly that certificate is trusted, whatever name it carries;
+    without one the system's authorities and the name decide. Raises OperatorError.
+    """
+    fingerprint = None
+    if certificate_pem:
+        try:
+            der = ssl.PEM_cert_to_DER_cert(certificate_pem.strip() + "\n")
+            context = ssl.create_default_context(cadata=der)
+        except (ValueError, ssl.SSLError) as error:
+            raise OperatorError("the pinned certificate is not one PEM certificate") from error
+        fingerprint = sha256(der).hexdigest()
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        context.check_hostname = False  # the fingerprint stands in for the name
+    else:
+        context = ssl.create_default_context()
+    if quirks.tls_min_version:
+        context.minimum_version = _TLS[quirks.tls_min_version]
+    if quirks.tls_security_level >= 0:
+        context.set_ciphers(f"DEFAULT@SECLEVEL={quirks.tls_security_level}")
+    return context, fingerprint
+
+
+class PinnedAdapter(HTTPAdapter):
+    """HTTPS with the given context and fingerprint; remembers its sockets so they can be cut."""
+
+    def __init__(self, context: ssl.SSLContext, fingerprint: str | None) -> None:
+        self._context = context
+        self._fingerprint = fingerprint
+        self.sockets: list[socket.socket] = []
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["ssl_context"] = self._context
+        if self._fingerprint is not None:
+            kwargs["assert_fingerprint"] = self._fingerprint
+            kwargs["assert_hostname"] = False
+        super().init_poolmanager(*args, **kwargs)
+        sockets = self.sockets
+
+        class Connection(HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()
+                if self.sock is not None:
+                    sockets.append(self.sock)
+
+        class Pool(HTTPSConnectionPool):
+            ConnectionCls = Connection
+
+        self.poolmanager.pool_classes_by_scheme = {"https": Pool}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """requests would add its own bundle of authorities here; the context is all we trust."""
+        conn.cert_reqs = "CERT_REQUIRED"
+
+    def cut(self) -> None:
+        for sock in tuple(self.sockets):
+            with suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class _Connector(sushy.connector.Connector):  # type: ignore[misc]
+    """sushy's connector, sending each request once."""
+
+    def _op(self, method: str, path: str = "", *args: Any, **kwargs: Any) -> Any:
+        # sushy 5.14: server_side_retries=0 would mean three tries, 1 means one; the other
+        # counter is for its own resending after a 5xx or a "not ready".
+        kwargs |= {"server_side_retries_left": 0, "allow_reauth": False}
+        return super()._op(method, path, *args, **kwargs)
+
+
+class Conversation:
+    """Blocking. Logs in at the first request that needs it; ``logout`` ends every session."""
+
+    def __init__(self, credentials: Credentials, quirks: Quirks, timing: Timing) -> None:
+        address = parse_address(credentials.address)
+        context, fingerprint = tls_context(credentials.certificate_pem, quirks)
+        self._credentials = credentials
+        self._timing = timing
+        self._name = str(address)
+        self._adapter = PinnedAdapter(context, fingerprint)
+        self._connector = _Connector(
+            f"https://{address}",
+            server_side_retries=1,
+            default_request_timeout=timing.request_timeout_s,
+            connect_timeout=timing.connect_timeout_s,
+            response_callback=self._remember,
+        )
+        self._response: requests.Response | None = None
+        session = self._connector._session
+        session.trust_env = False  # no proxy, no netrc, no bundle from the environment
+        session.adapters.clear()
+        session.mount(f"https://{address}", self._adapter)
+        self._talking = threading.Lock()
+        self._aborted = False
+        self._logging_in = False
+        self._authenticated = False
+        self._sessions: list[str] = []  # paths of sessions that we opened, newest last
+        self._token = ""
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        data: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 0.0,
+    ) -> Answer:
+        """One authenticated request; logs in first, and once more when the session has expired.
+
+        A POST is not repeated after a 401: it raises NotSentError, for the caller to look at the
+        state first. Raises the leaves of ``faults`` and OperatorError.
+        """
+        with self._talking:
+            if not self._authenticated:
+                self._login()
+            try:
+                return self._send(method, path, data, headers, timeout_s)
+            except _ExpiredError as error:
+                if not self._sessions:
+                    raise self._denied() from error
+                self._login()
+                if method == "POST":
+                    raise NotSentError(f"{self._name}: the session had expired") from error
+                try:
+                    return self._send(method, path, data, headers, timeout_s)
+                except _ExpiredError as again:
+                    raise self._denied() from again
+
+    def cut(self) -> None:
+        """End a waiting request and refuse new ones. From any thread; a login is let finish."""
+        self._aborted = True
+        if not self._logging_in:
+            self._adapter.cut()
+
+    @property
+    def is_authenticated(self) -> bool:
+        return self._authenticated
+
+    def logout(self) -> tuple[str, ...]:
+        """Close our sessions and connections; the paths of sessions that would not close."""
+        with self._talking:
+            left = tuple(uri for uri in reversed(self._sessions) if not self._close_session(uri))
+            self._sessions.clear()
+            self._token = ""
+            self._authenticated = False
+            self._connector._session.headers.pop("X-Auth-Token", None)
+            self._connector._session.auth = None
+            self._connector.close()
+            return left
+
+    def _login(self) -> None:
+        session = self._connector._session
+        session.headers.pop("X-Auth-Token", None)
+        session.auth = None
+        self._authenticated = False
+        sessions_path = self._sessions_path()
+        if sessions_path is None:
+            session.auth = self._basic()
+            self._authenticated = True
+            return
+        body = {"UserName": self._credentials.username, "Password": self._credentials.password}
+        self._logging_in = True
+        try:
+            answer = self._send("POST", sessions_path, body, None, 0.0)
+        except _ExpiredError as error:
+            raise self._denied() from error
+        except MachineError as error:
+            if getattr(error, "status", 0) not in (404, 405, 501):
+                raise
+            session.auth = self._basic()  # a service without sessions
+            self._authenticated = True
+            return
+        finally:
+            self._logging_in = False
+        location = answer.headers.get("location") or _text(answer.body.get("@odata.id"))
+        if not location and answer.body.get("Id"):
+            location = f"{sessions_path.rstrip('/')}/{answer.body['Id']}"
+        if location:
+            self._sessions.append(_path_of(location))
+        self._token = answer.headers.get("x-auth-token", "")
+        if not self._token:
+            raise MachineError(f"{self._name}: the BMC opened a session and gave no token")
+        session.headers["X-Auth-Token"] = self._token
+        self._authenticated = True
+        self._refuse_when_aborted()
+
+    def _sessions_path(self) -> str | None:
+        try:
+            root = self._send("GET", ROOT, None, None, 0.0).body
+        except _ExpiredError:
+            return _SESSIONS  # a root that wants a login, against DSP0266 section 13.3.2
+        links = root.get("Links")
+        found = _link(links.get("Sessions")) if isinstance(links, Mapping) else ""
+        if found:
+            return found
+        return _SESSIONS if "SessionService" in root else None
+
+    def _basic(self) -> tuple[bytes, bytes]:
+        return self._credentials.username.encode(), self._credentials.password.encode()
+
+    def _close_session(self, uri: str) -> bool:
+        for count in range(_LOGOUT_TRIES):
+            try:
+                self._send("DELETE", uri, None, None, self._timing.grace_s, wanted=True)
+            except _ExpiredError:
+                return True  # the token, and with it the session, is gone
+            except MachineError as error:
+                if getattr(error, "status", 0) in (404, 410):
+                    return True
+            except UnreachableError:
+                pass
+            else:
+                return True
+            time.sleep(min(2.0, self._timing.busy_after(count)))
+        return False
+
+    def _refuse_when_aborted(self) -> None:
+        if self._aborted:
+            raise NotSentError(f"{self._name}: the call was given up")
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        data: Mapping[str, object] | None,
+        headers: Mapping[str, str] | None,
+        timeout_s: float,
+        wanted: bool = False,
+    ) -> Answer:
+        if not wanted:
+            self._refuse_when_aborted()
+        self._adapter.sockets.clear()
+        self._response = None
+        try:
+            response = self._connector._op(
+                method,
+                _path_of(path),
+                data=dict(data) if data is not None else None,
+                headers=dict(headers or {}),
+                timeout=timeout_s or self._timing.request_timeout_s,
+                allow_redirects=method == "GET",
+            )
+        except sushy.exceptions.HTTPError as error:
+            fault = fault_of(error, self._name, self._secrets(), self._retry_after())
+            if fault is None:
+                raise _ExpiredError from None
+            raise fault from None
+        except sushy.exceptions.ConnectionError as error:
+            raise self._transport_fault(error.__context__) from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise self._transport_fault(error) from None
+        except (AttributeError, TypeError, KeyError, ValueError, OSError) as error:
+            raise self._unreadable(method, error) from None
+        if 300 <= response.status_code < 400:
+            raise MachineError(f"{self._name}: {method} was redirected; the BMC did nothing")
+        return Answer(
+            response.status_code,
+            {key.lower(): value for key, value in response.headers.items()},
+            _json_object(response),
+        )
+
+    def _remember(self, response: requests.Response) -> None:
+        self._response = response
+
+    def _retry_after(self) -> float | None:
+        if self._response is None:
+            return None
+        return retry_after_s(self._response.headers.get("Retry-After", ""), time.time())
+
+    def _unreadable(self, method: str, error: Exception) -> EngineError:
+        """sushy reads error bodies as it expects them to be, and stumbles over others."""
+        status = 0 if self._response is None else self._response.status_code
+        message = f"{self._name}: {method} got an unreadable answer ({type(error).__name__})"
+        if status == 503:
+            return BusyError(message, retry_after_s=self._retry_after())
+        if 400 <= status < 500:
+            return RefusedError(f"{message}, HTTP {status}", status=status)
+        return UnansweredError(message)
+
+    def _transport_fault(self, cause: BaseException | None) -> EngineError:
+        reason = _innermost(cause)
+        text = foreign_text(f"{type(reason).__name__}: {reason}", self._secrets(), 200)
+        if _is_tls(cause):
+            hint = "pin the certificate that the BMC shows now, if it is known to be its own"
+            return NotSentError(f"{self._name}: TLS was refused: {text}", hint=hint)
+        if _never_left(cause):
+            return NotSentError(
+                f"{self._name}: no connection: {text}", hint="check the BMC's address and network"
+            )
+        return UnansweredError(f"{self._name}: no answer: {text}")
+
+    def _denied(self) -> OperatorError:
+        return OperatorError(
+            f"{self._name}: the BMC rejected the credentials of user {self._credentials.username}",
+            hint="check user name, password and that the account may use Redfish",
+        )
+
+    def _secrets(self) -> tuple[str, ...]:
+        return (self._credentials.password, self._token)
+
+
+class _ExpiredError(Exception):
+    """401 or a plain 403: the BMC does not know us (any more)."""
+
+
+def _path_of(url: str) -> str:
+    """The path of a URL that a service named; where it says it lives does not matter."""
+    parts = urlsplit(url)
+    path = parts.path if parts.path.startswith("/") else f"/{parts.path}"
+    return f"{path}?{parts.query}" if parts.query else path
+
+
+def _link(value: object) -> str:
+    return _text(value.get("@odata.id")) if isinstance(value, Mapping) else ""
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _json_object(response: requests.Response) -> Mapping[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    pending = [error]
+    while pending:
+        current = pending.pop()
+        if current is None or current in found:
+            continue
+        found.append(current)
+        pending += [current.__cause__, current.__context__]
+        pending += [item for item in current.args if isinstance(item, BaseException)]
+        reason = getattr(current, "reason", None)
+        pending.append(reason if isinstance(reason, BaseException) else None)
+    return found
+
+
+def _innermost(error: BaseException | None) -> BaseException | None:
+    chain = _chain(error)
+    return chain[-1] if chain else error
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    """A handshake that failed. A TLS stream that ends early after it is a lost answer."""
+    return any(
+        isinstance(item, ssl.SSLCertVerificationError)
+        or (isinstance(item, urllib3.exceptions.SSLError) and "ingerprint" in str(item))
+        or (isinstance(item, ssl.SSLError) and _HANDSHAKE_WORDS & set(str(item).lower().split()))
+        for item in _chain(error)
+    )
+
+
+_HANDSHAKE_WORDS = frozenset({"handshake", "alert", "version", "wrong_version_number"})
+
+
+def _never_left(error: BaseException | None) -> bool:
+    never = (
+        requests.ConnectTimeout,
+        requests.exceptions.InvalidSchema,
+        urllib3.exceptions.NewConnectionError,
+        urllib3.exceptions.ConnectTimeoutError,
+        urllib3.exceptions.NameResolutionError,
+    )
+    return any(isinstance(item, never) for item in _chain(error))
