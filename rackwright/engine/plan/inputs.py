@@ -1,0 +1,61 @@
+"""What a plan is made from, and in which condition each machine is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rackwright.engine.content.library import Library
+from rackwright.engine.machine import Machine, Origin
+from rackwright.engine.plan.disks import Select
+from rackwright.engine.plan.resolve import Resolved
+from rackwright.engine.plan.spec import ClusterSpec
+
+Condition = Literal["install", "installed", "existing", "discover"]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitConfig:
+    """Capacities by kind; 0 is no limit. ``named`` overrides one limit, such as ``rack:r7``."""
+
+    bmc: int = 1
+    rack: int = 0
+    site: int = 0
+    image_server: int = 16
+    named: Mapping[str, int] | None = None
+
+    def capacity(self, name: str) -> int:
+        """0 if the limit has no bound."""
+        if self.named is not None and name in self.named:
+            return self.named[name]
+        kind = name.partition(":")[0].replace("-", "_")
+        return {
+            "bmc": self.bmc,
+            "rack": self.rack,
+            "site": self.site,
+            "image_server": self.image_server,
+        }[kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    library: Library
+    spec: ClusterSpec | None
+    machines: Sequence[Machine]
+    select: Select
+    artifacts: Mapping[str, str]
+    cluster_id: str
+    members: Mapping[str, str]
+    reinstall: frozenset[str]
+    limits: LimitConfig
+
+
+def condition_of(given: Inputs, resolved: Resolved, machine: Machine) -> Condition:
+    """install: to be erased and installed; installed: by us already, or nothing here erases;
+    existing: came with an OS; discover: the plan has no spec."""
+    if machine.origin is Origin.EXISTING:
+        return "existing"
+    if given.spec is None:
+        return "discover"
+    is_missing = machine.installed is None or machine.name in given.reinstall
+    is_erasing = any(s.destructive for s in resolved.stages.values())
+    return "install" if is_missing and is_erasing else "installed"

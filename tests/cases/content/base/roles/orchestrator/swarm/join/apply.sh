@@ -1,0 +1,1 @@
+join {{ outputs.init.manager_addr | q }}
