@@ -152,8 +152,8 @@ def _taken(connection: Connection, machine: MachineInput) -> Iterator[tuple[str,
     macs = [nic.mac for nic in machine.nics]
     if macs:
         query = select(NIC.c.mac, NIC.c.machine_id).where(NIC.c.mac.in_(macs)).order_by(NIC.c.mac)
-        for row in connection.execute(query):
-            yield "nics", f"MAC {row.mac}", row.machine_id
+        for mac, owner in connection.execute(query).tuples():
+            yield "nics", f"MAC {mac}", owner
     identities = []
     if machine.uuid:
         identities.append(MACHINE.c.uuid == machine.uuid)

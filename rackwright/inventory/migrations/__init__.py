@@ -23,7 +23,7 @@ def upgrade(engine: Engine) -> None:
     """Bring the schema to this version's. Raises NewerSchemaError when it is ahead of us."""
     settings = config()
     scripts = ScriptDirectory.from_config(settings)
-    with engine.connect() as connection:
+    with engine.begin() as connection:  # all of it or nothing: SQLite's DDL is transactional
         current = _current(connection, scripts)
         if current == scripts.get_current_head():
             return

@@ -14,7 +14,7 @@ def run(connection: Connection) -> None:
 
 _given = context.config.attributes["connection"]
 if isinstance(_given, Engine):
-    with _given.connect() as _connection:
+    with _given.begin() as _connection:
         run(_connection)
 else:
     run(_given)
