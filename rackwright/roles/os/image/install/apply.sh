@@ -114,7 +114,8 @@ check_unused() {
 # Zeros are written by the drive where it can, and by the kernel where not.
 zero() {
   local device=$1 offset=$2 length=$3
-  blkdiscard --force --zeroout --offset "$offset" --length "$length" "$device"
+  blkdiscard --force --zeroout --offset "$offset" --length "$length" "$device" 2> "$RW_DIR/zero" \
+    || fail "zeroing $device: $(tail -n1 "$RW_DIR/zero")"
 }
 
 wipe_signatures() {
@@ -378,7 +379,7 @@ step "wiping $disk: serial $want_serial, $want_bytes bytes"
 drive_again=$(find_drive)
 [ "$drive_again" = "$drive" ] || fail "the drive changed its name from $drive to $drive_again: trying again is safe"
 wipe_signatures
-blkdiscard --force --quiet "$disk" 2> /dev/null || step "the drive does not discard"
+blkdiscard --force "$disk" 2> /dev/null || step "the drive does not discard"
 step "partitioning"
 partition_drive
 esp_partition=$(partition 2)
@@ -388,7 +389,7 @@ write_image
 step "growing the filesystem"
 tune2fs -U random "$root_partition" > /dev/null
 resize2fs "$root_partition" > /dev/null 2> "$RW_DIR/resize" || fail "resize2fs: $(tail -n2 "$RW_DIR/resize")"
-mkfs.vfat -F 32 -n ESP "$esp_partition" > /dev/null
+mkfs.vfat -F 32 -n ESP "$esp_partition" > "$RW_DIR/vfat" 2>&1 || fail "mkfs.vfat: $(tail -n2 "$RW_DIR/vfat")"
 root_uuid=$(blkid -p -s UUID -o value "$root_partition")
 esp_uuid=$(blkid -p -s UUID -o value "$esp_partition")
 mount -t ext4 "$root_partition" "$mnt"
