@@ -71,9 +71,14 @@ class Problems:
         if len(self._errors) < self._most:
             self._errors.setdefault((error.mark, error.message), error)
 
+    def extend(self, other: "Problems") -> None:
+        for error in other._errors.values():
+            self.take(error)
+
     @property
-    def found(self) -> bool:
-        return bool(self._errors)
+    def found(self) -> int:
+        """How many so far."""
+        return len(self._errors)
 
     def check(self) -> None:
         """Raise ContentErrors if anything was added."""

@@ -41,11 +41,11 @@ def check_schema(role: RoleSpec, problems: Problems) -> bool:
 
 
 def merged_params(
-    role: RoleSpec, layers: Sequence[Node | None], used_at: Mark, problems: Problems
-) -> Mapping[str, object]:
-    """Defaults filled in, ``layers`` (lowest first) laid over them, validated.
+    role: RoleSpec, layers: Sequence[Node | None], missing_at: Mark, problems: Problems
+) -> Mapping[str, object] | None:
+    """Defaults filled in, ``layers`` (lowest first) laid over them, validated; None if wrong.
 
-    ``used_at`` is where a missing param is reported when no layer sets any.
+    ``missing_at`` is where a missing param is reported.
     """
     merged: Node | None = None
     for layer in layers:
@@ -54,17 +54,16 @@ def merged_params(
     given = plain(merged) if merged is not None else {}
     schema = _closed(role.schema)
     values = _with_defaults(given, schema, 0)
-    before = problems.found
+    mine = Problems()  # apart: a mistake that another stage made too is still a mistake
     if merged is not None:
-        _refuse_secrets(role, schema, merged, problems)
+        _refuse_secrets(role, schema, merged, mine)
     try:
         for error in Draft202012Validator(schema).iter_errors(values):
-            _report(role, error, merged, used_at, problems)
+            _report(role, error, merged, missing_at, mine)
     except RecursionError:
-        problems.add(used_at, f"the params schema of role {role.name} refers to itself")
-    if problems.found and not before:
-        return {}
-    return values if isinstance(values, dict) else {}
+        mine.add(missing_at, f"the params schema of role {role.name} refers to itself")
+    problems.extend(mine)
+    return values if isinstance(values, dict) and not mine.found else None
 
 
 def declared_params(role: RoleSpec) -> tuple[str, ...]:
@@ -98,10 +97,14 @@ def _with_defaults(value: Any, schema: Any, depth: int) -> Any:
 
 
 def _report(
-    role: RoleSpec, error: ValidationError, merged: Node | None, used_at: Mark, problems: Problems
+    role: RoleSpec,
+    error: ValidationError,
+    merged: Node | None,
+    missing_at: Mark,
+    problems: Problems,
 ) -> None:
     path = list(error.absolute_path)
-    mark = locate(merged, path) if merged is not None and path else used_at
+    mark = locate(merged, path) if merged is not None and path else missing_at
     name = ".".join(str(p) for p in path)
     if error.validator == "required" and isinstance(error.validator_value, list):
         present = error.instance if isinstance(error.instance, dict) else {}
@@ -116,7 +119,7 @@ def _report(
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = list(error.schema.get("properties", {})) if isinstance(error.schema, dict) else []
         for extra in (key for key in error.instance if key not in known):
-            place = locate(merged, [*path, extra]) if merged is not None else used_at
+            place = locate(merged, [*path, extra]) if merged is not None else missing_at
             problems.add(place, f"role {role.name} has no param '{extra}'", near(extra, known))
         return
     about = f"param '{name}'" if name else "params"

@@ -134,6 +134,8 @@ def _group(name: str, outer: Fields, node: Node, problems: Problems) -> GroupSpe
     texts = fields.texts("from") if source is not None and source.items is not None else ()
     if source is not None and source.items is None:
         texts = ((fields.text("from"), source.mark),)
+    if source is not None and source.items == ():
+        problems.add(source.mark, f"group {name} is from no pool", "such as pools.workers")
     pools = []
     for text, place in texts:
         match = _POOL.match(text)

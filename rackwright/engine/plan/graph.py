@@ -48,7 +48,7 @@ class StageGraph:
 
 
 def stage_graph(workflow: WorkflowSpec, problems: Problems) -> StageGraph | None:
-    """None, and the mistakes, if the stages do not make a graph that can run."""
+    """None, and the mistakes, if the stages have no order; other mistakes leave a graph."""
     before = problems.found
     stages = workflow.stages
     graph: nx.DiGraph[str] = nx.DiGraph()
@@ -70,8 +70,9 @@ def stage_graph(workflow: WorkflowSpec, problems: Problems) -> StageGraph | None
     place = {name: index for index, name in enumerate(stages)}
     order = tuple(nx.lexicographical_topological_sort(graph, key=lambda s: place[s]))
     found = StageGraph(order, graph)
-    _check_means(workflow, found, problems)
-    return found if before or not problems.found else None
+    if problems.found == before:
+        _check_means(workflow, found, problems)
+    return found
 
 
 def _check_group(stage: WorkflowStage, groups: Mapping[str, GroupSpec], problems: Problems) -> None:

@@ -40,6 +40,7 @@ class ResolvedStage:
     files: Mapping[str, str] = field(default_factory=dict)
     artifacts: tuple[str, ...] = ()
     uses_labels: bool = False
+    has_params: bool = True  # False: they were refused, so what uses them is not judged
 
     @property
     def destructive(self) -> str | None:
@@ -73,10 +74,13 @@ def resolve(library: Library, workflow: WorkflowSpec, spec: ClusterSpec | None) 
     if spec is not None:
         _check_spec(workflow, spec, problems)
     usable: dict[str, bool] = {}
+    missing_at = {s.role: s.use_mark for s in reversed(tuple(workflow.stages.values()))}
+    if spec is not None:
+        missing_at.update(spec.params_marks)
     found = {
         stage.name: one
         for stage in workflow.stages.values()
-        if (one := _resolve_stage(library, stage, spec, usable, problems)) is not None
+        if (one := _resolve_stage(library, stage, spec, usable, missing_at, problems)) is not None
     }
     if spec is not None:
         known = {s.role for s in workflow.stages.values()}
@@ -103,7 +107,7 @@ def _check_spec(workflow: WorkflowSpec, spec: ClusterSpec, problems: Problems) -
         for pool in group.pools:
             if pool not in spec.pools:
                 problems.add(
-                    spec.mark,
+                    spec.pools_mark,
                     f"the spec has no pool '{pool}', which group {group.name} of workflow "
                     f"{workflow.name} is made from",
                     near(pool, spec.pools),
@@ -127,6 +131,7 @@ def _resolve_stage(
     stage: WorkflowStage,
     spec: ClusterSpec | None,
     usable: dict[str, bool],
+    missing_at: Mapping[str, Mark],
     problems: Problems,
 ) -> ResolvedStage | None:
     try:
@@ -144,8 +149,8 @@ def _resolve_stage(
     if found is None or not usable[role.name]:
         return None
     over = spec.params.get(role.name) if spec is not None else None
-    params = merged_params(role, (stage.params, over), stage.use_mark, problems)
-    return ResolvedStage(stage, role, found, params)
+    params = merged_params(role, (stage.params, over), missing_at[role.name], problems)
+    return ResolvedStage(stage, role, found, params or {}, has_params=params is not None)
 
 
 def _role_stage(role: RoleSpec, stage: WorkflowStage, problems: Problems) -> StageSpec | None:
@@ -226,15 +231,22 @@ def _known(
     graph: StageGraph,
 ) -> Mapping[str, Shape]:
     """What the stage's templates are given, by name."""
-    unset = frozenset(declared_params(one.role)) - frozenset(one.params)
+    declared = declared_params(one.role)
+    unset = frozenset(declared) - frozenset(one.params)
     add = f"params are declared in the role.yaml of {one.role.name}"
     params: Shape = (
         ANYTHING
         if is_open(one.role)
         else Shape(dict.fromkeys(one.params, ANYTHING), unset, "param", add)
+        if one.has_params
+        else leaves(declared, "param", add)
     )
     before = graph.ancestors(one.stage.name)
-    outputs = {n: _outputs(all_stages[n]) for n in graph.order if n in before and n in all_stages}
+    outputs = {
+        name: _outputs(all_stages[name]) if name in all_stages else ANYTHING
+        for name in graph.order
+        if name in before
+    }
     return {
         **FIXED,
         "params": params,
@@ -289,7 +301,7 @@ def _substituted(reference: str, one: ResolvedStage, mark: Mark, problems: Probl
     """An artifact reference with its params filled in."""
 
     def value(match: re.Match[str]) -> str:
-        found = one.params.get(match.group(1))
+        found = one.params.get(match.group(1)) if one.has_params else "unknown"
         if isinstance(found, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]*", found):
             return found
         problems.add(
@@ -306,13 +318,13 @@ def _template_artifacts(script: Script, one: ResolvedStage, problems: Problems) 
     found = []
     for expression, line in script.artifacts:
         name = constant(expression, one.params)
-        if name is None:
+        if name is None and one.has_params:
             problems.add(
                 script.mark(("artifacts",), line),
                 "which artifact this is cannot be known before the run",
                 "index artifacts by a string, a param, or both joined with ~",
             )
-        else:
+        elif name is not None:
             found.append(name)
     return found
 

@@ -60,6 +60,7 @@ class ClusterSpec:
     workflow: str
     workflow_mark: Mark
     pools: Mapping[str, PoolSpec]
+    pools_mark: Mark
     disks: tuple[DiskRule, ...]
     params: Mapping[str, Node]  # by role name
     params_marks: Mapping[str, Mark]
@@ -95,6 +96,7 @@ def parse_spec(text: str | bytes, file: str) -> ClusterSpec:
         workflow=fields.text("workflow"),
         workflow_mark=fields.mark("workflow"),
         pools=pools,
+        pools_mark=fields.mark("pools"),
         disks=tuple(_disk(node, problems) for node in fields.items("disks")),
         params=params,
         params_marks=_keys(fields, "params"),

@@ -1,0 +1,1 @@
+echo {{ artifacts['workload/busybx'].digest }}

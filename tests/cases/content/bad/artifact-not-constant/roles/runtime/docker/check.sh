@@ -1,0 +1,1 @@
+echo {{ artifacts[machine.name].digest }}

@@ -1,0 +1,1 @@
+echo {{ outputs['join-worker'].by_machine }}

@@ -1,0 +1,1 @@
+tar -xf {{ files.bundle | q }}

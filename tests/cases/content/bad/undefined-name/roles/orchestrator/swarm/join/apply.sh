@@ -1,0 +1,2 @@
+set -x
+echo {{ parms.mode | q }}

@@ -1,0 +1,1 @@
+echo {{ outputs.init.manager_address | q }}

@@ -1,0 +1,2 @@
+echo {{ params.mode | q }}
+echo {{ params.moed | q }}

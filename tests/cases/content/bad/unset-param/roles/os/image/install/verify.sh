@@ -1,0 +1,1 @@
+echo {{ params.hostname_suffix | q }}
