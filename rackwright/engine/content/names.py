@@ -7,7 +7,7 @@ here and not checked.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import TemplateSyntaxError, meta, nodes
@@ -18,6 +18,7 @@ from rackwright.engine.content.template import environment, parse_template
 Path = tuple[str, ...]
 _MAPPING_METHODS = frozenset(("get", "items", "keys", "values"))
 
+# The context that executors give to templates; a role that names anything else is refused.
 MACHINE_FIELDS = (
     *("id", "name", "labels", "firmware", "pxe_mac", "management_address", "address"),
     *("cluster_address", "gateway", "dns", "console", "drives", "product"),
@@ -75,7 +76,7 @@ class Script:
     lines: tuple[str, ...]
     references: tuple[Reference, ...] = ()
     artifacts: tuple[tuple[object, int], ...] = ()  # name expressions of artifacts[...], lines
-    shadowed: tuple[tuple[str, int], ...] = field(default_factory=tuple)
+    stored: tuple[tuple[str, int], ...] = ()  # names that the template sets itself
 
     def mark(self, path: Path, line: int) -> Mark:
         """The column is found in the text: Jinja keeps lines only."""
@@ -98,7 +99,9 @@ def read_script(source: str, shown: str, problems: Problems) -> Script | None:
             _syntax_hint(error.message or "", script.lines, error.lineno),
         )
         return None
-    free = _free_names(tree) - set(env.globals)
+    stored = tuple((n.name, n.lineno) for n in tree.find_all(nodes.Name) if n.ctx != "load")
+    # a name set in one branch is the template's own; a read outside it is for strict undefined
+    free = _free_names(tree) - set(env.globals) - {name for name, _ in stored}
     guarded = frozenset(_guarded(tree))
     found: list[Reference] = []
     for path, line in _chains(tree):
@@ -106,9 +109,7 @@ def read_script(source: str, shown: str, problems: Problems) -> Script | None:
             found.append(Reference(path, line, path in guarded))
     script.references = tuple(found)
     script.artifacts = tuple(_artifact_names(tree))
-    script.shadowed = tuple(
-        (name.name, name.lineno) for name in tree.find_all(nodes.Name) if name.ctx != "load"
-    )
+    script.stored = stored
     return script
 
 
@@ -125,7 +126,7 @@ def _free_names(tree: nodes.Template) -> set[str]:
 
 def check_names(script: Script, known: Mapping[str, Shape], problems: Problems) -> None:
     """Every reference against what a stage's templates are given."""
-    for name, line in script.shadowed:
+    for name, line in script.stored:
         if name in known:
             problems.add(
                 script.mark((name,), line), f"'{name}' is given to templates", "use another name"

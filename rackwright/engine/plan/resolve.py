@@ -210,7 +210,8 @@ def _with_scripts(
         check_names(script, known, problems)
         named += _template_artifacts(script, one, problems)
         uses_labels |= any(
-            r.path[:2] == ("machine", "labels") or r.path == ("machine",) for r in script.references
+            r.path[0] == "machine" and (len(r.path) == 1 or r.path[1] in ("labels", "get", "items"))
+            for r in script.references
         )
     return ResolvedStage(
         stage=one.stage,
