@@ -60,12 +60,12 @@ else
   setsid "$shell" "$directory/wrapper" "$directory" "$limit" \
     </dev/null >/dev/null 2>&1 4<&- 8>&- &
 fi
-for _ in $(seq 150); do
+for _ in $(seq 300); do
   if [ -e "$directory/pid" ] || [ -e "$directory/exit" ]; then
     echo "started $boot"
     exit 0
   fi
-  sleep 0.1
+  sleep 0.05
 done
 echo "the step's wrapper did not start" >&2
 exit 93

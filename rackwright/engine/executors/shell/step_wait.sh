@@ -8,10 +8,12 @@ if [ ! -e "$directory/launched" ]; then
   echo absent >&2
   exit 0
 fi
-if [ ! -e "$directory/exit" ]; then
-  for _ in $(seq 150); do
+if [ -e "$directory/exit" ]; then
+  tail -q -n 60 "$directory/stdout" "$directory/stderr" 2>/dev/null
+else
+  for _ in $(seq 300); do
     { [ -e "$directory/pid" ] || [ -e "$directory/exit" ]; } && break
-    sleep 0.1
+    sleep 0.05
   done
   touch "$directory/stdout" "$directory/stderr"
   tail -q -n 60 -f "$directory/stdout" "$directory/stderr" 2>/dev/null &
@@ -25,7 +27,7 @@ if [ ! -e "$directory/exit" ]; then
   echo lost >&2
 else
   echo "exit $(cat "$directory/exit")" >&2
-  tail -c 8192 "$directory/stderr" 2>/dev/null >&2
+  tail -c 8192 "$directory/stderr" >&2 2>/dev/null
 fi
 # The directory stays, empty but for its outcome: it refuses a late duplicate until the next boot.
 rm -rf "$directory/secrets" "$directory/script" "$directory/stdout" "$directory/stderr" \

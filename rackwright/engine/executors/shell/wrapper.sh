@@ -31,9 +31,9 @@ done
 exec 5>&- 6>&-
 # A daemon that the step left behind may keep the logs open: they get two seconds.
 for log in "$out_log" "$err_log"; do
-  for _ in 1 2 3 4 5 6 7 8 9 10; do
+  for _ in $(seq 40); do
     kill -0 "$log" 2>/dev/null || break
-    sleep 0.1
+    sleep 0.05
   done
 done
 rm -rf "$directory/secrets" "$directory/script"

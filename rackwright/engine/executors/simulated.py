@@ -1,0 +1,219 @@
+"""Machines that do not exist: an executor whose latencies and faults follow from a seed.
+
+What a machine *is* lives in a ``World`` (``simulated_world``), which outlives any controller. What
+an attempt does follows from (seed, task, attempt) alone, so that the order in which attempts are
+made changes nothing. Results of one instant are reported together.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from rackwright.engine.errors import EngineError
+from rackwright.engine.executors.simulated_world import World
+from rackwright.engine.plan.model import Plan
+from rackwright.engine.run.clock import Timeline
+from rackwright.engine.run.ports import Attempt, Outcome, OutcomeSink
+from rackwright.engine.schedule.events import Mode, Result
+
+_MASK: Final = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Shares of attempts, 0 to 1; what remains succeeds. ``broken`` names (stage, machine id)
+    that fail each time, whatever the dice say."""
+
+    fail: float = 0.0  # apply or verify fails
+    unknown: float = 0.0  # the check is not answered
+    refuse: float = 0.0  # a retry cannot help
+    hang: float = 0.0  # no outcome, not even when cancelled
+    duplicate: float = 0.0  # the outcome comes twice, the second time later
+    broken: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds an attempt takes: between ``least_s`` and ``most_s``, long ones rare. Rounded up to
+    ``tick_s``, which makes batches. ``share`` of it for a check that finds nothing to do."""
+
+    least_s: float = 1.0
+    most_s: float = 10.0
+    tick_s: float = 0.25
+    share: float = 0.1
+    stages: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def dice(seed: int, task: int, attempt: int, throw: int) -> float:
+    """A number in [0, 1), the same for the same arguments everywhere (splitmix64)."""
+    x = (seed * 0x9E3779B97F4A7C15 + task * 0xBF58476D1CE4E5B9 + attempt * 131 + throw) & _MASK
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return ((x ^ (x >> 31)) >> 11) / (1 << 53)
+
+
+class SimulatedExecutor:
+    """An ``Executor`` over a timeline. Destructive stages commit their intent before they write."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        sink: OutcomeSink,
+        timeline: Timeline,
+        world: World,
+        *,
+        seed: int = 0,
+        faults: Faults | None = None,
+        latency: Latency | None = None,
+    ) -> None:
+        self._plan = plan
+        self._machines = len(plan.machines)
+        self._sink = sink
+        self._timeline = timeline
+        self._world = world
+        self._seed = seed
+        self._faults = faults or Faults()
+        latency = latency or Latency()
+        self._latency = latency
+        self._ranges = tuple(
+            latency.stages.get(stage.name, (latency.least_s, latency.most_s))
+            for stage in plan.stages
+        )
+        self._destructive = tuple(stage.destructive is not None for stage in plan.stages)
+        self._due: dict[int, list[tuple[int, int, int]]] = {}  # tick -> (task, attempt, mode)
+        self._cancelled: set[tuple[int, int]] = set()
+        self._writing: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def start(self, attempts: Sequence[Attempt]) -> None:
+        for task, attempt, mode, _, _ in attempts:
+            self._after(self._takes_s(task, attempt, mode), (task, attempt, mode))
+
+    def _after(self, delay_s: float, item: tuple[int, int, int]) -> None:
+        now = self._timeline.monotonic()
+        tick_s = self._latency.tick_s
+        tick = int((now + delay_s) / tick_s) + 1
+        due = self._due.get(tick)
+        if due is not None:
+            due.append(item)
+            return
+        self._due[tick] = [item]
+        self._timeline.call_later(tick * tick_s - now, lambda: self._happen(tick))
+
+    def _takes_s(self, task: int, attempt: int, mode: int) -> float:
+        least, most = self._ranges[task // self._machines]
+        taken_s = least + (most - least) * dice(self._seed, task, attempt, 0) ** 3
+        satisfied = mode == Mode.PROBE or self._world.is_applied(task)
+        return taken_s * self._latency.share if satisfied else taken_s
+
+    def _happen(self, tick: int) -> None:
+        for task, attempt, mode in self._due.pop(tick):
+            if self._closed:
+                return
+            if (task, attempt) in self._cancelled:
+                self._cancelled.discard((task, attempt))
+                continue
+            self._end(task, attempt, mode)
+
+    def _end(self, task: int, attempt: int, mode: int) -> None:
+        result = self._fate(task, attempt, mode)
+        if result is None:
+            return
+        if result == Result.CHANGED:
+            if self._destructive[task // self._machines]:
+                self._write(task, attempt)
+                return
+            self._world.apply(task, attempt)
+        self._report(task, attempt, result)
+
+    def _fate(self, task: int, attempt: int, mode: int) -> Result | None:
+        """None: nothing is ever heard of this attempt."""
+        stage, machine = divmod(task, self._machines)
+        faults = self._faults
+        if faults.broken:
+            broken = (self._plan.stages[stage].name, self._plan.machines[machine].id)
+            if broken in faults.broken:
+                return Result.UNSATISFIED if mode == Mode.PROBE else Result.FAILED
+        throw = dice(self._seed, task, attempt, 1)
+        for share, result in (
+            (faults.hang, None),
+            (faults.unknown, Result.UNKNOWN),
+            (faults.refuse, Result.REFUSED),
+            (0.0 if mode == Mode.PROBE else faults.fail, Result.FAILED),
+        ):
+            if throw < share:
+                return result
+            throw -= share
+        if self._world.is_applied(task):
+            return Result.SATISFIED
+        return Result.UNSATISFIED if mode == Mode.PROBE else Result.CHANGED
+
+    def _report(self, task: int, attempt: int, result: Result, error: str = "") -> None:
+        outcome = self._outcome(task, attempt, result, error)
+        self._sink.ended(outcome)
+        if self._faults.duplicate and dice(self._seed, task, attempt, 2) < self._faults.duplicate:
+            self._timeline.call_later(self._latency.tick_s, lambda: self._sink.ended(outcome))
+
+    def _outcome(self, task: int, attempt: int, result: Result, error: str) -> Outcome:
+        stage, machine = divmod(task, self._machines)
+        if result > Result.UNSATISFIED:
+            error = error or f"simulated: {result.name.lower()}"
+            return Outcome(task, attempt, result, error=error, console="simulated console")
+        names = self._plan.stages[stage].outputs
+        outputs: dict[str, object] = {n: f"{n} of {self._plan.machines[machine].id}" for n in names}
+        evidence = b'{"simulated":true,"attempt":%d}' % attempt
+        if outputs:
+            evidence = json.dumps({"simulated": True, **outputs}, separators=(",", ":")).encode()
+        return Outcome(task, attempt, result, evidence, outputs or None)
+
+    def _write(self, task: int, attempt: int) -> None:
+        self._timeline.hold()
+        writing = asyncio.get_running_loop().create_task(self._write_disk(task, attempt))
+        self._writing.add(writing)
+        writing.add_done_callback(self._wrote)
+
+    def _wrote(self, writing: asyncio.Task[None]) -> None:
+        self._writing.discard(writing)
+        self._timeline.release()
+
+    async def _write_disk(self, task: int, attempt: int) -> None:
+        """Intent, then the erasure; an executor that is closed in between writes nothing."""
+        try:
+            detail = {"drive_serial": f"SIM-{task % self._machines}"}
+            await self._sink.intend("erase", task, attempt, detail)
+        except EngineError as error:
+            if not self._closed:
+                self._report(task, attempt, Result.FAILED, str(error))
+            return
+        self._world.erase(task, attempt)
+        self._world.apply(task, attempt)
+        self._report(task, attempt, Result.CHANGED)
+
+    def cancel(self, task: int, attempt: int) -> None:
+        if dice(self._seed, task, attempt, 1) < self._faults.hang:
+            return
+        self._cancelled.add((task, attempt))
+        self._sink.ended(self._outcome(task, attempt, Result.CANCELLED, "cancelled"))
+
+    def elect(self, group: int, stage: int, candidates: Sequence[int]) -> None:
+        """The member that was elected before, if it is a candidate; else the first."""
+        leader = self._world.leader(group)
+        machine = leader if leader in candidates else candidates[0]
+
+        def answer() -> None:
+            if not self._closed:
+                self._world.elect(group, machine)
+                self._sink.elected(group, machine, "")
+
+        self._timeline.call_later(self._latency.tick_s, answer)
+
+    def stage_settled(self, stage: int) -> None:
+        self._world.settled.append(stage)
+
+    async def close(self) -> None:
+        self._closed = True
+        for writing in tuple(self._writing):
+            writing.cancel()
+        await asyncio.gather(*self._writing, return_exceptions=True)
