@@ -106,8 +106,10 @@ class RunJournal(Generic[F]):
         )
         make = self._fact
         with self._database.read() as connection:
-            rows = connection.exec_driver_sql(sql, (self._first_seq, self._run_no))
-            return [make(*row) for row in rows]
+            # the driver's own cursor: rows by the million, at half of the Core's cost
+            cursor = connection.connection.cursor()
+            cursor.execute(sql, (self._first_seq, self._run_no))
+            return [make(*row) for row in cursor.fetchall()]
 
 
 def append(connection: Connection, run_no: int, commit: Commit, now: float) -> int:

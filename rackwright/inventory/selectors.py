@@ -146,7 +146,7 @@ class _Parser:
             return Requirement(key, "notin", self._values())
         if self._at < len(self._tokens) and self._tokens[self._at][2]:
             word, column, _ = self._tokens[self._at]
-            near = difflib.get_close_matches(word, ["in", "notin"], 1)
+            near = difflib.get_close_matches(word, ["in", "notin"], 1, 0.5)
             raise self._error(
                 f"unexpected {word!r} after {key!r}",
                 column,

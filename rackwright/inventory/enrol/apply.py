@@ -152,7 +152,7 @@ def _taken(connection: Connection, machine: MachineInput) -> Iterator[tuple[str,
     macs = [nic.mac for nic in machine.nics]
     if macs:
         query = select(NIC.c.mac, NIC.c.machine_id).where(NIC.c.mac.in_(macs)).order_by(NIC.c.mac)
-        for mac, owner in connection.execute(query).tuples():
+        for mac, owner in connection.execute(query):
             yield "nics", f"MAC {mac}", owner
     identities = []
     if machine.uuid:
@@ -172,7 +172,7 @@ def _taken(connection: Connection, machine: MachineInput) -> Iterator[tuple[str,
                 .join(LINK)
                 .where(ADDRESS.c.ip == text.partition("/")[0], ADDRESS.c.site == machine.site)
             )
-            for ip, owner in connection.execute(taken).tuples():
+            for ip, owner in connection.execute(taken):
                 yield key, f"address {ip}", owner
 
 
