@@ -32,6 +32,8 @@ if [ -z "$(compgen -G "$root/boot/initrd.img-*")" ]; then
 fi
 
 chroot "$root" systemctl --quiet enable systemd-networkd.service ssh.service systemd-timesyncd.service
+chroot "$root" systemctl --quiet set-default multi-user.target
+chroot "$root" systemctl --quiet disable e2scrub_reap.service
 chroot "$root" systemctl --quiet mask systemd-firstboot.service systemd-hwdb-update.service
 rm -f "$root"/etc/systemd/system/timers.target.wants/{e2scrub_all,dpkg-db-backup}.timer
 # No password fits "*"; a "!" would refuse keys too where PAM is off.
