@@ -57,7 +57,10 @@ def _decisions(plan: Plan) -> dict[str, Any]:
             found[name] = thaw(getattr(plan, name))
     found["profiles"], found["machines"] = _machines(plan.machines)
     found["stages"] = [_flat(stage) for stage in plan.stages]
-    found["erasures"] = [_flat(erasure) for erasure in plan.erasures]
+    names = [f.name for f in fields(Erasure)]
+    found["erasures"] = [
+        {name: thaw(getattr(erasure, name)) for name in names} for erasure in plan.erasures
+    ]
     return found
 
 

@@ -22,7 +22,7 @@ from rackwright.engine.plan.checks import (
 )
 from rackwright.engine.plan.codec import plan_digest
 from rackwright.engine.plan.disks import DiskError, Select
-from rackwright.engine.plan.erasure import erasures_of, together
+from rackwright.engine.plan.erasure import erasure_of, image_digest_of, together
 from rackwright.engine.plan.fingerprint import fingerprint, labels_in
 from rackwright.engine.plan.inputs import Condition, Inputs, LimitConfig, condition_of
 from rackwright.engine.plan.model import Erasure, Plan, PlannedMachine, PlannedStage
@@ -111,22 +111,11 @@ def _choose(given: Inputs, resolved: Resolved) -> tuple[Chosen, ...]:
 
 def _assemble(given: Inputs, resolved: Resolved, chosen: Sequence[Chosen]) -> Plan:
     profiles: dict[tuple[str, Condition], Profile] = {}
+    members: dict[tuple[str, Condition], int] = {}
     planned: list[PlannedMachine] = []
-    erasures: list[Erasure] = []
-    counts = dict.fromkeys(resolved.stages, 0)
-    busy = dict.fromkeys(resolved.stages, 0)
-    problems = Problems()
-    blind = [
-        c.machine
-        for c in chosen
-        if c.machine.drives is None and condition_of(given, resolved, c.machine) == "install"
-    ]
-    if blind:
-        raise NeedsDiscoveryError(blind)
-    disk_errors: list[DiskError] = []
+    to_erase: list[tuple[Machine, str]] = []
     for one in chosen:
-        condition = condition_of(given, resolved, one.machine)
-        key = (one.pool, condition)
+        key = (one.pool, condition_of(given, resolved, one.machine))
         if key not in profiles:
             profiles[key] = profile_of(given, resolved, *key)
         profile = profiles[key]
@@ -136,17 +125,18 @@ def _assemble(given: Inputs, resolved: Resolved, chosen: Sequence[Chosen]) -> Pl
                 hint="leave it out, or take the protection off first",
                 machine=one.machine.name,
             )
-        for stage in profile.stages:
-            counts[stage] += 1
-            busy[stage] += profile.expected[stage] == "apply"
+        members[key] = members.get(key, 0) + 1
         planned.append(_machine(given, one, profile))
-        if condition == "install":
-            try:
-                erasures += erasures_of(given, resolved, one.machine, profile)
-            except DiskError as error:
-                disk_errors.append(error)
-    if disk_errors:
-        raise together(disk_errors)
+        if profile.erases:
+            to_erase.append((one.machine, profile.erases))
+    erasures = _erasures(given, resolved, to_erase)
+    counts = dict.fromkeys(resolved.stages, 0)
+    busy = dict.fromkeys(resolved.stages, 0)
+    for key, profile in profiles.items():
+        for stage in profile.stages:
+            counts[stage] += members[key]
+            busy[stage] += members[key] * (profile.expected[stage] == "apply")
+    problems = Problems()
     check_counts(resolved, counts, problems)
     used = artifacts_of(given, resolved, counts, problems)
     problems.check()
@@ -162,6 +152,28 @@ def _assemble(given: Inputs, resolved: Resolved, chosen: Sequence[Chosen]) -> Pl
         artifacts=used,
         seconds=estimate_s(resolved, stages, counts, busy),
     )
+
+
+def _erasures(
+    given: Inputs, resolved: Resolved, to_erase: Sequence[tuple[Machine, str]]
+) -> list[Erasure]:
+    blind = [machine for machine, _ in to_erase if machine.drives is None]
+    if blind:
+        raise NeedsDiscoveryError(blind)
+    images = {
+        stage: image_digest_of(given, resolved.stages[stage])
+        for stage in {stage for _, stage in to_erase}
+    }
+    found: list[Erasure] = []
+    unclear: list[DiskError] = []
+    for machine, stage in to_erase:
+        try:
+            found.append(erasure_of(given, resolved.stages[stage], images[stage], machine))
+        except DiskError as error:
+            unclear.append(error)
+    if unclear:
+        raise together(unclear)
+    return found
 
 
 def _plan(

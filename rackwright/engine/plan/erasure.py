@@ -7,41 +7,34 @@ from rackwright.engine.plan.canonical import digest
 from rackwright.engine.plan.disks import DiskError, choose_drive
 from rackwright.engine.plan.inputs import Inputs
 from rackwright.engine.plan.model import Erasure
-from rackwright.engine.plan.profile import Profile
-from rackwright.engine.plan.resolve import Resolved
+from rackwright.engine.plan.resolve import ResolvedStage
 
 
-def erasures_of(
-    given: Inputs, resolved: Resolved, machine: Machine, profile: Profile
-) -> list[Erasure]:
-    """At most one: ``check_destruction`` saw to that."""
-    found = []
-    for name in profile.stages:
-        one = resolved.stages[name]
-        if one.destructive is None or profile.expected[name] != "apply":
-            continue
-        drive = choose_drive(machine, given.spec.disks if given.spec else (), given.select)
-        image = next((r for r in one.references if r.startswith("image/")), "")
-        image_digest = given.artifacts.get(image, "")
-        generation = machine.installed.generation + 1 if machine.installed else 1
-        retries = one.stage.retries or one.spec.retries
-        found.append(
-            Erasure(
-                machine_id=str(machine.id),
-                drive_serial=drive.serial,
-                drive_wwn=drive.wwn,
-                drive_model=drive.model,
-                size_bytes=drive.size_bytes,
-                sector_bytes=drive.sector_bytes,
-                signatures=tuple(drive.signatures),
-                install_id=install_id(machine.id, image_digest, drive.serial, generation),
-                generation=generation,
-                attempts=1 + retries.max,
-                reason="reinstall requested" if machine.installed else "not installed",
-                image_digest=image_digest,
-            )
-        )
-    return found
+def erasure_of(given: Inputs, one: ResolvedStage, image_digest: str, machine: Machine) -> Erasure:
+    """What stage ``one`` erases on the machine. Raises DiskError where the drive is not clear."""
+    drive = choose_drive(machine, given.spec.disks if given.spec else (), given.select)
+    generation = machine.installed.generation + 1 if machine.installed else 1
+    retries = one.stage.retries or one.spec.retries
+    return Erasure(
+        machine_id=str(machine.id),
+        drive_serial=drive.serial,
+        drive_wwn=drive.wwn,
+        drive_model=drive.model,
+        size_bytes=drive.size_bytes,
+        sector_bytes=drive.sector_bytes,
+        signatures=tuple(drive.signatures),
+        install_id=install_id(machine.id, image_digest, drive.serial, generation),
+        generation=generation,
+        attempts=1 + retries.max,
+        reason="reinstall requested" if machine.installed else "not installed",
+        image_digest=image_digest,
+    )
+
+
+def image_digest_of(given: Inputs, one: ResolvedStage) -> str:
+    """Of the image that the stage writes; "" if it writes none."""
+    image = next((r for r in one.references if r.startswith("image/")), "")
+    return given.artifacts.get(image, "")
 
 
 def install_id(machine_id: str, image_digest: str, drive_serial: str, generation: int) -> str:

@@ -17,6 +17,7 @@ class Profile:
     expected: Mapping[str, str]
     reboots: int
     touches_power: bool
+    erases: str  # the stage that erases its machines, "" if none does
 
 
 def profile_of(given: Inputs, resolved: Resolved, pool: str, condition: Condition) -> Profile:
@@ -34,6 +35,7 @@ def profile_of(given: Inputs, resolved: Resolved, pool: str, condition: Conditio
         stages=tuple(n for n in mine if expected[n] != "not applicable"),
         expected={name: expected[name] for name in mine},
         reboots=sum((s.spec.executor == "netboot") + (s.spec.reboots is not None) for s in does),
+        erases=next((s.stage.name for s in does if s.destructive is not None), ""),
         touches_power=any(
             resolved.stages[n].spec.executor == "netboot" and expected[n] in ("apply", "check")
             for n in mine
