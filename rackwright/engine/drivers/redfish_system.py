@@ -14,7 +14,8 @@ _MAX_PAGES = 100
 async def choose_system(call: RedfishCall, root: Mapping[str, Any], wanted: str, name: str) -> str:
     """The path of the system meant by ``wanted``.
 
-    ``wanted`` is an id, path, name, UUID or serial number, or "" for the only one. Raises OperatorError, listing the systems, when none or several fit.
+    ``wanted`` is an id, path, name, UUID or serial number, or "" for the only one.
+    Raises OperatorError, listing the systems, when none or several fit.
     """
     paths = await _members(call, _link(root.get("Systems")) or _SYSTEMS)
     if not paths:
