@@ -4,6 +4,7 @@ The executor seam is batched. The journal speaks plain tuples and bytes; the eng
 the inventory owns the transaction.
 """
 
+import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -64,8 +65,45 @@ class OutcomeSink(Protocol):
         ours: then nothing may be done."""
 
 
+class Intent(NamedTuple):
+    """A committed intent, as an earlier or this controller journaled it."""
+
+    kind: str
+    task: int
+    attempt: int
+    detail: Mapping[str, object]
+
+
+class RunView(OutcomeSink, Protocol):
+    """What a run gives to the executor it drives: where to report, and what is known so far."""
+
+    def outputs(self) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
+        """Stage name -> machine id -> output name -> value."""
+
+    def leader(self, group: str) -> str:
+        """The elected machine's id, "" while there is none."""
+
+    def intents(self, kind: str) -> Sequence[Intent]:
+        """All committed intents of a kind in this run, oldest first."""
+
+
+class Clock(Protocol):
+    """Time for a run: real, or virtual in a simulation."""
+
+    def now(self) -> float:
+        """Wall time, unix seconds; for what is journaled and read by people."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow; for deadlines."""
+
+    async def wait(self, woken: asyncio.Event, until: float | None) -> None:
+        """Return when ``woken`` is set or ``monotonic()`` reaches ``until``. Virtual time moves in
+        here only: while nothing is left to commit."""
+
+
 class Fact(NamedTuple):
-    """One journal row. ``kind``: issued, ended, elected, timer, intent, asked, limit, finished."""
+    """One journal row. ``kind``: issued, ended, elected, timer, marked, intent, asked, limit,
+    finished; what the fields hold by kind is said in ``codec``."""
 
     kind: str
     stage: int  # -1 where it does not apply

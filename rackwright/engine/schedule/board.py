@@ -8,7 +8,7 @@ Decides nothing. Hot-path file: arrays, bytes and plain ints instead of objects.
 from array import array
 from typing import Final
 
-from rackwright.engine.schedule.events import TaskState
+from rackwright.engine.schedule.events import Result, TaskState
 from rackwright.engine.schedule.topology import UNLIMITED, Topology
 
 ABSENT: Final = int(TaskState.ABSENT)
@@ -48,6 +48,19 @@ def ended(state: int) -> bool:
 
 def succeeded(state: int) -> bool:
     return SATISFIED <= state <= SKIPPED
+
+
+def plausible(result: int, flags: int, *, cancel_wanted: bool) -> int:
+    """A ``Result`` that fits what was asked: a probe changes nothing, a full attempt is never just
+    unsatisfied, and nothing is cancelled that nobody cancelled."""
+    probing = flags & PROBING
+    if result == Result.CHANGED and probing:
+        return Result.SATISFIED
+    if result == Result.UNSATISFIED and not probing:
+        return Result.UNKNOWN
+    if result == Result.CANCELLED and not cancel_wanted and not flags & SKIPPING:
+        return Result.UNKNOWN
+    return result
 
 
 class Board:

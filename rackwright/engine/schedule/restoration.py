@@ -100,14 +100,13 @@ class Restoration:
         if self._state[task] != b.RUNNING or attempt != self._attempts[task]:
             return
         flags = self._flags[task]
-        if flags & b.PROBING:
-            if result == Result.CHANGED:
-                result = Result.SATISFIED
-            elif result == Result.UNSATISFIED:
+        if flags or result > 1:
+            always = self._topology.stages[task // self._topology.machine_count].always
+            cancelled = self._board.cancelled and not always
+            result = b.plausible(result, flags, cancel_wanted=cancelled)
+            if result == Result.UNSATISFIED:
                 flags = (flags & ~b.PROBING) | b.PROBED
                 self._tries[task] = 0
-        elif result == Result.UNSATISFIED:
-            result = Result.UNKNOWN
         after = _AFTER[result]
         self._state[task] = after
         if flags & b.IN_WAVE:

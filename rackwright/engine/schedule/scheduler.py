@@ -231,16 +231,17 @@ class Scheduler:
             self._stage_moved(stage, task)
             self._fall()
 
-    def _conclude(self, task: int, stage: int, result: Result) -> None:
+    def _conclude(self, task: int, stage: int, result: int) -> None:
         """An attempt ended on a task that holds resources, or ended without success."""
         flags = self._flags[task]
         self._release_limits(task, stage)
-        result = self._plausible(result, flags, stage)
+        cancelled = self.board.cancelled and not self._always[stage]
+        result = b.plausible(result, flags, cancel_wanted=cancelled)
         if result <= Result.CHANGED:
             self._succeed(task, stage, b.SATISFIED + result)
         elif flags & b.SKIPPING:
             self._succeed(task, stage, b.SKIPPED, Cause.OPERATOR)
-        elif self.board.cancelled and not self._always[stage]:
+        elif cancelled:
             failed = result in (Result.FAILED, Result.REFUSED)
             told = failed or result == Result.CANCELLED
             self._end_badly(
@@ -258,17 +259,6 @@ class Scheduler:
         if self._deferred:
             for end in self._deferred.pop(task % self._machines, ()):
                 self._retry_end(end)
-
-    def _plausible(self, result: Result, flags: int, stage: int) -> Result:
-        """A probe changes nothing, a full attempt is never just unsatisfied, and nobody cancels
-        what was not asked to be cancelled."""
-        probing = flags & b.PROBING
-        if result == Result.CHANGED and probing:
-            return Result.SATISFIED
-        if result == Result.UNSATISFIED and not probing:
-            return Result.UNKNOWN
-        wanted = flags & b.SKIPPING or (self.board.cancelled and not self._always[stage])
-        return Result.UNKNOWN if result == Result.CANCELLED and not wanted else result
 
     def _back_off(self, task: int, stage: int) -> None:
         tries = self._tries[task]

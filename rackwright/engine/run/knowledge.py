@@ -1,0 +1,45 @@
+"""What a run has learned and executors may ask for: outputs, leaders, intents."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from rackwright.engine.plan.model import Plan
+from rackwright.engine.run.ports import Intent
+
+
+class Knowledge:
+    """Grows only; rebuilt from the journal after a restart."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._stages = tuple(stage.name for stage in plan.stages)
+        self._machines = tuple(machine.id for machine in plan.machines)
+        self._groups = (*plan.groups, "all")
+        self._outputs: dict[str, dict[str, Mapping[str, object]]] = {}
+        self._leaders: dict[str, str] = {}
+        self._intents: defaultdict[str, list[Intent]] = defaultdict(list)
+        self._counts: defaultdict[tuple[str, int], int] = defaultdict(int)
+
+    def learn_outputs(self, stage: int, machine: int, outputs: Mapping[str, object]) -> None:
+        by_machine = self._outputs.setdefault(self._stages[stage], {})
+        by_machine[self._machines[machine]] = dict(outputs)
+
+    def learn_leader(self, group: int, machine: int) -> None:
+        self._leaders[self._groups[group]] = self._machines[machine] if machine >= 0 else ""
+
+    def learn_intent(self, intent: Intent) -> int:
+        """How often this kind was committed before for the same task."""
+        key = (intent.kind, intent.task)
+        earlier = self._counts[key]
+        self._counts[key] = earlier + 1
+        self._intents[intent.kind].append(intent)
+        return earlier
+
+    def outputs(self) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
+        """Stage name -> machine id -> output name -> value."""
+        return self._outputs
+
+    def leader(self, group: str) -> str:
+        return self._leaders.get(group, "")
+
+    def intents(self, kind: str) -> Sequence[Intent]:
+        return tuple(self._intents[kind])

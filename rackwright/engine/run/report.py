@@ -1,0 +1,194 @@
+"""What a run came to, from its journal alone: counts, durations, failures.
+
+Pure: facts in, values out. Times are the journal's, by the clock of the runner that wrote them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rackwright.engine.plan.model import Plan
+from rackwright.engine.run import codec, words
+from rackwright.engine.run.ports import Fact
+from rackwright.engine.run.restore import restore
+from rackwright.engine.schedule import board as b
+from rackwright.engine.schedule.board import Board
+from rackwright.engine.schedule.events import Cause, RunStatus, TaskState
+from rackwright.engine.schedule.topology import Topology
+
+_UNDER_WAY = (b.WAITING, b.READY, b.PARKED, b.RUNNING, b.BACKOFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A task that failed by itself. What it blocked is counted, not listed."""
+
+    machine: str
+    machine_name: str
+    stage: str
+    attempt: int
+    error: str
+    console: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """Counts of tasks by how they ended; durations in seconds of attempts that ended."""
+
+    name: str
+    machines: int
+    changed: int
+    satisfied: int
+    skipped: int
+    failed: int
+    blocked: int
+    cancelled: int
+    under_way: int
+    attempts: int
+    started_at: float | None
+    ended_at: float | None
+    median_s: float
+    p99_s: float
+    longest_s: float
+    slowest: str  # name of the machine whose attempt took longest
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    status: RunStatus
+    started_at: float | None
+    ended_at: float | None
+    changed: int  # tasks that changed a machine: 0 for a second apply
+    stages: tuple[StageReport, ...]
+    failures: tuple[Failure, ...]
+    blocked: tuple[str, ...]  # why tasks were blocked, each cause once
+
+    @property
+    def wall_s(self) -> float:
+        if self.started_at is None or self.ended_at is None:
+            return 0.0
+        return self.ended_at - self.started_at
+
+
+@dataclass(slots=True)
+class _StageTimes:
+    started_at: float | None = None
+    ended_at: float | None = None
+    attempts: int = 0
+    durations_s: list[float] = field(default_factory=list)
+    slowest: tuple[float, int] = (-1.0, -1)
+
+
+def report(plan: Plan, facts: Sequence[Fact]) -> RunReport:
+    """The run as its journal tells it, finished or not."""
+    topology = Topology.from_plan(plan)
+    scheduler = restore(plan, topology, facts).scheduler
+    board = scheduler.board
+    times, last_words = _read(plan, facts)
+    stages = tuple(_stage(plan, board, s, times[s]) for s in range(len(plan.stages)))
+    starts = [t.started_at for t in times if t.started_at is not None]
+    ends = [t.ended_at for t in times if t.ended_at is not None]
+    blocks = dict.fromkeys(
+        (cause, _subject(plan, cause, subject))
+        for task, (cause, subject) in scheduler.causes.items()
+        if board.state[task] == b.BLOCKED
+    )
+    return RunReport(
+        status=scheduler.outcome() if board.finished else _unfinished(board),
+        started_at=min(starts, default=None),
+        ended_at=max(ends, default=None),
+        changed=board.state.count(b.CHANGED),
+        stages=stages,
+        failures=tuple(_failures(plan, board, last_words)),
+        blocked=tuple(words.cause(plan, cause, subject) for cause, subject in blocks),
+    )
+
+
+def _unfinished(board: Board) -> RunStatus:
+    return RunStatus.PAUSED if board.paused else RunStatus.RUNNING
+
+
+def _subject(plan: Plan, cause: Cause, subject: int) -> int:
+    """One machine's need stands for all of that stage's."""
+    machines = len(plan.machines)
+    return subject // machines * machines if cause in (Cause.NEED, Cause.ENDS) else subject
+
+
+def _read(plan: Plan, facts: Sequence[Fact]) -> tuple[list[_StageTimes], dict[int, Fact]]:
+    machines = len(plan.machines)
+    times = [_StageTimes() for _ in plan.stages]
+    open_: dict[int, float] = {}
+    last_words: dict[int, Fact] = {}
+    for fact in facts:
+        task = fact.stage * machines + fact.machine
+        if fact.kind == "issued":
+            at = open_[task] = _at(fact)
+            times_of = times[fact.stage]
+            times_of.attempts += 1
+            if times_of.started_at is None:
+                times_of.started_at = at
+        elif fact.kind == "ended":
+            times_of = times[fact.stage]
+            times_of.ended_at = at = _at(fact)
+            taken_s = at - open_.pop(task, at)
+            times_of.durations_s.append(taken_s)
+            times_of.slowest = max(times_of.slowest, (taken_s, fact.machine))
+            if b'"error":' in fact.payload:
+                last_words[task] = fact
+    return times, last_words
+
+
+def _at(fact: Fact) -> float:
+    """Every payload begins with {"at":...; a full parse would cost ten times as much."""
+    end = fact.payload.find(b",", 6)
+    return float(fact.payload[6 : end if end > 0 else -1])
+
+
+def _stage(plan: Plan, board: Board, index: int, times: _StageTimes) -> StageReport:
+    count = len(plan.machines)
+    row = board.state[index * count : (index + 1) * count]
+    durations = sorted(times.durations_s)
+    return StageReport(
+        name=plan.stages[index].name,
+        machines=count - row.count(b.ABSENT),
+        changed=row.count(b.CHANGED),
+        satisfied=row.count(b.SATISFIED),
+        skipped=row.count(b.SKIPPED),
+        failed=row.count(b.FAILED),
+        blocked=row.count(b.BLOCKED),
+        cancelled=row.count(b.CANCELLED),
+        under_way=sum(map(row.count, _UNDER_WAY)),
+        attempts=times.attempts,
+        started_at=times.started_at,
+        ended_at=times.ended_at,
+        median_s=_quantile(durations, 0.5),
+        p99_s=_quantile(durations, 0.99),
+        longest_s=durations[-1] if durations else 0.0,
+        slowest=plan.machines[times.slowest[1]].name if durations else "",
+    )
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """Nearest rank."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+def _failures(plan: Plan, board: Board, last_words: dict[int, Fact]) -> list[Failure]:
+    machines = len(plan.machines)
+    found = []
+    for task, state in enumerate(board.state):
+        if state != TaskState.FAILED:
+            continue
+        stage, machine = divmod(task, machines)
+        fact = last_words.get(task)
+        payload = codec.decode(fact.payload) if fact is not None else {}
+        found.append(
+            Failure(
+                machine=plan.machines[machine].id,
+                machine_name=plan.machines[machine].name,
+                stage=plan.stages[stage].name,
+                attempt=board.attempts[task],
+                error=str(payload.get("error", "")),
+                console=str(payload.get("console", "")),
+            )
+        )
+    return found

@@ -1,0 +1,617 @@
+"""The local runner: one run, from its first command to its end, on one event loop.
+
+Theory of operation. A *turn* collects what came in (outcomes, answers to elections, operator
+actions, intents, deadlines that passed), feeds the scheduler, takes its commands, commits the facts
+and the changed task rows in one append, and only then lets anything happen: attempts start,
+cancellations go out, intents are granted, operators get their answer. An append that fails for
+whatever reason (a newer owner, a full disk) ends the runner at once; nothing of that turn is sent.
+
+No coroutine per task: deadlines and retries sit in one heap, a batch of starts is one entry.
+Outcomes of attempts that are not under way any more are dropped before they are journaled.
+"""
+
+import asyncio
+import heapq
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, TypeVar, assert_never
+
+from rackwright.engine.errors import EngineError, OperatorError
+from rackwright.engine.plan.model import Plan
+from rackwright.engine.run import codec, words
+from rackwright.engine.run.codec import Asked
+from rackwright.engine.run.ports import (
+    Attempt,
+    Clock,
+    Commit,
+    Executor,
+    Fact,
+    Intent,
+    Journal,
+    Outcome,
+    RunView,
+    TaskRow,
+)
+from rackwright.engine.run.restore import Restored, restore
+from rackwright.engine.schedule import board as b
+from rackwright.engine.schedule.events import (
+    Cancel,
+    CancelAsked,
+    Command,
+    Elect,
+    Elected,
+    Ended,
+    Event,
+    Finish,
+    LimitChanged,
+    Marked,
+    PauseAsked,
+    Result,
+    RetryAsked,
+    RunStatus,
+    SetTimer,
+    SkipAsked,
+    StageSettled,
+    Start,
+    TimerFired,
+)
+from rackwright.engine.schedule.explanation import Reason, explain
+from rackwright.engine.schedule.topology import Topology
+
+GRACE_S: Final = 90.0  # an executor ends an attempt by itself; longer than it takes to stop one
+CHUNK: Final = 32_768  # facts in one append
+
+_make = tuple.__new__
+_NOTHING: Final = ("", b"")
+
+Answer = TypeVar("Answer")
+Question = CancelAsked | PauseAsked | RetryAsked | SkipAsked | LimitChanged
+
+
+class RunEndedError(OperatorError):
+    """The run takes no more orders."""
+
+
+class AttemptOverError(EngineError):
+    """The attempt that wants to act is not under way any more: it must not act."""
+
+
+class LeaseLostError(EngineError):
+    """The owner's lease is over: nothing may be sent."""
+
+
+class _Answer(NamedTuple):
+    group: int
+    machine: int
+    error: str
+
+
+class _Order(NamedTuple):
+    event: Question
+    by: str
+    reason: str
+    done: asyncio.Future[None] | None = None  # None: nobody waits
+
+
+class _Wish(NamedTuple):
+    """An intent that waits for its commit."""
+
+    kind: str
+    task: int
+    attempt: int
+    detail: Mapping[str, object]
+    granted: asyncio.Future[int]
+
+
+class _Deadline(NamedTuple):
+    """When it passes: ``final`` False: the attempts are cancelled; True: counted as ended."""
+
+    tasks: "array[int]"
+    attempts: "array[int]"
+    final: bool
+
+
+class _ElectionDeadline(NamedTuple):
+    group: int
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What one turn will commit, and what it lets happen afterwards."""
+
+    at: float
+    facts: list[Fact] = field(default_factory=list)
+    rows: dict[int, tuple[str, bytes]] = field(default_factory=dict)
+    status: RunStatus | None = None
+    cancels: list[tuple[int, int]] = field(default_factory=list)
+    settled: list[int] = field(default_factory=list)
+    elects: list[Elect] = field(default_factory=list)
+    starts: list[Attempt] = field(default_factory=list)
+    orders: list[_Order] = field(default_factory=list)
+    wishes: list[_Wish] = field(default_factory=list)
+
+
+class Runner:
+    """Drives one run. ``run`` may be awaited once; everything else is called from its event loop.
+
+    ``resume_facts``: the run's journal so far. ``first_orders``: (event, by, reason) taken before
+    anything else, which is how a run that ended is retried. ``may_act``: whether the owner's lease
+    still lives, asked just before anything is sent. It is the ``RunView`` of its executor.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        journal: Journal,
+        executor_factory: Callable[[RunView], Executor],
+        clock: Clock,
+        owner_epoch: int,
+        resume_facts: Iterable[Fact] = (),
+        *,
+        first_orders: Iterable[tuple[Question, str, str]] = (),
+        may_act: Callable[[], bool] = lambda: True,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self._plan = plan
+        self._journal = journal
+        self._clock = clock
+        self._epoch = owner_epoch
+        self._may_act = may_act
+        self._grace_s = grace_s
+        self._timeouts = tuple(stage.timeout_s for stage in plan.stages)
+        self._limits = {name: i for i, name in enumerate(plan.limits)}
+        self._topology = Topology.from_plan(plan)
+        self._machines = self._topology.machine_count or 1
+        self._woken = asyncio.Event()
+        self._open = _Turn(0.0)
+        self._inbox: deque[Outcome | _Answer | _Order | _Wish] = deque()
+        for event, by, reason in first_orders:
+            self._inbox.append(_Order(event, by, reason))
+        self._deadlines: list[tuple[float, int, _Deadline | _ElectionDeadline | TimerFired]] = []
+        self._deadline_count = 0
+        self._status: RunStatus | None = None
+        self._stopped: EngineError | None = None
+        restored = restore(plan, self._topology, resume_facts)
+        self._scheduler = restored.scheduler
+        self._knowledge = restored.knowledge
+        self._board = self._scheduler.board
+        self._restored: Restored | None = restored
+        self._executor = executor_factory(self)
+
+    # the run -----------------------------------------------------------------------------------
+
+    async def run(self) -> RunStatus:
+        """Until the run ends. Raises what the journal raised, after closing the executor."""
+        error: EngineError = RunEndedError("the run has ended", hint="retry it with `run resume`")
+        try:
+            await self._begin()
+            while self._status is None:
+                if not self._inbox and not self._is_due():
+                    self._woken.clear()
+                    until = self._deadlines[0][0] if self._deadlines else None
+                    await self._clock.wait(self._woken, until)
+                await self._turn()
+        except BaseException:
+            error = RunEndedError("the controller stopped driving the run", hint="resume the run")
+            raise
+        finally:
+            self._stop(error)
+            await self._executor.close()
+        return self._status
+
+    def _is_due(self) -> bool:
+        return bool(self._deadlines) and self._deadlines[0][0] <= self._clock.monotonic()
+
+    async def _begin(self) -> None:
+        """Deliver again what a dead controller had under way, and start what is ready."""
+        restored, self._restored = self._restored, None
+        if restored is None:
+            raise RuntimeError("a runner runs once")
+        turn = _Turn(self._clock.now())
+        self._collect(turn)
+        in_flight = self._scheduler.in_flight()
+        for task, attempt, due in restored.timers:
+            delay_s = min(max(0.0, due - turn.at), 600.0)
+            self._set_deadline(self._clock.monotonic() + delay_s, TimerFired(task, attempt))
+        if not self._board.finished:
+            turn.status = RunStatus.PAUSED if self._board.paused else RunStatus.RUNNING
+        for start in in_flight:
+            timeout_s = self._timeouts[start.task // self._machines]
+            turn.starts.append(Attempt(*start, timeout_s, True))
+        unwanted = [s for s in in_flight if self._is_unwanted(s.task)]
+        self._command(turn)
+        await self._commit(turn)
+        self._release(turn)
+        for start in unwanted:
+            self._executor.cancel(start.task, start.attempt)
+        self._watch_cancels([(s.task, s.attempt) for s in unwanted])
+        if self._board.finished:
+            self._status = self._scheduler.outcome()
+
+    def _is_unwanted(self, task: int) -> bool:
+        """Under way, and cancelled or skipped before this controller came."""
+        stage = self._plan.stages[task // self._machines]
+        cancelled = self._board.cancelled and not stage.always
+        return cancelled or bool(self._board.flags[task] & b.SKIPPING)
+
+    async def _turn(self) -> None:
+        turn = _Turn(self._clock.now())
+        self._collect(turn)
+        self._expire(turn)
+        self._command(turn)
+        await self._commit(turn)
+        self._release(turn)
+        if self._board.finished:
+            self._status = self._scheduler.outcome()
+
+    # what came in ------------------------------------------------------------------------------
+
+    def _collect(self, turn: _Turn) -> None:
+        self._open = turn
+        inbox, self._inbox = self._inbox, deque()
+        prefix = codec.at_prefix(turn.at)
+        for item in inbox:
+            if type(item) is Outcome:
+                self._take_outcome(turn, item, prefix)
+            else:
+                self._take_rare(turn, item)
+
+    def _take_rare(self, turn: _Turn, item: Outcome | _Answer | _Order | _Wish) -> None:
+        match item:
+            case _Answer():
+                self._take_answer(turn, item)
+            case _Order():
+                self._take_order(turn, item)
+            case _Wish():
+                self._take_wish(turn, item)
+            case Outcome():
+                self._take_outcome(turn, item, codec.at_prefix(turn.at))
+            case _:
+                assert_never(item)
+
+    def _is_in_flight(self, task: int, attempt: int) -> bool:
+        return (
+            0 <= task < self._topology.task_count
+            and self._board.state[task] == b.RUNNING
+            and self._board.attempts[task] == attempt
+        )
+
+    def _take_outcome(self, turn: _Turn, outcome: Outcome, prefix: bytes) -> None:
+        task, attempt, result, evidence = outcome[:4]
+        if not self._is_in_flight(task, attempt):
+            return
+        stage, machine = divmod(task, self._machines)
+        payload = codec.ended_payload(prefix, outcome)
+        turn.facts.append(_make(Fact, ("ended", stage, machine, attempt, int(result), payload)))
+        turn.rows[task] = (outcome.error, evidence)
+        if outcome.outputs and result <= Result.CHANGED:
+            self._knowledge.learn_outputs(stage, machine, outcome.outputs)
+        self._scheduler.feed(_make(Ended, (task, attempt, result)))
+
+    def _take_answer(self, turn: _Turn, answer: _Answer) -> None:
+        group, machine, error = answer
+        if not 0 <= group < len(self._board.leader) or self._board.leader[group] != b.ELECTING:
+            return
+        self._scheduler.feed(Elected(group, machine))
+        leader = max(-1, self._board.leader[group])
+        self._knowledge.learn_leader(group, leader)
+        payload = codec.encode({"at": round(turn.at, 3), "group": group, "error": error})
+        turn.facts.append(Fact("elected", -1, leader, 0, 0, payload))
+
+    def _take_order(self, turn: _Turn, order: _Order) -> None:
+        note = {"at": round(turn.at, 3), "by": order.by, "reason": order.reason}
+        stage = machine = -1
+        match order.event:
+            case LimitChanged(limit, capacity):
+                note["limit"] = list(self._limits)[limit]
+                turn.facts.append(Fact("limit", -1, -1, 0, capacity, codec.encode(note)))
+                self._scheduler.feed(order.event)
+                turn.orders.append(order)
+                return
+            case CancelAsked():
+                asked = Asked.CANCEL
+            case PauseAsked(paused):
+                asked = Asked.PAUSE if paused else Asked.UNPAUSE
+            case RetryAsked(machine):
+                asked = Asked.RETRY
+            case SkipAsked(task):
+                asked = Asked.SKIP
+                stage, machine = divmod(task, self._machines)
+            case _:
+                assert_never(order.event)
+        turn.facts.append(Fact("asked", stage, machine, 0, int(asked), codec.encode(note)))
+        self._scheduler.feed(order.event)
+        if not self._board.finished:
+            turn.status = RunStatus.PAUSED if self._board.paused else RunStatus.RUNNING
+        turn.orders.append(order)
+
+    def _take_wish(self, turn: _Turn, wish: _Wish) -> None:
+        if wish.attempt and not self._is_in_flight(wish.task, wish.attempt):
+            if not wish.granted.done():
+                wish.granted.set_exception(_over(wish.task, wish.attempt))
+            return
+        stage, machine = divmod(wish.task, self._machines)
+        payload = codec.encode(
+            {"at": round(turn.at, 3), "kind": wish.kind, "detail": dict(wish.detail)}
+        )
+        turn.facts.append(Fact("intent", stage, machine, wish.attempt, 0, payload))
+        turn.wishes.append(wish)
+
+    # deadlines ---------------------------------------------------------------------------------
+
+    def _set_deadline(self, when: float, item: _Deadline | _ElectionDeadline | TimerFired) -> None:
+        self._deadline_count += 1
+        heapq.heappush(self._deadlines, (when, self._deadline_count, item))
+
+    def _expire(self, turn: _Turn) -> None:
+        while self._is_due():
+            item = heapq.heappop(self._deadlines)[2]
+            match item:
+                case TimerFired():
+                    self._scheduler.feed(item)
+                case _ElectionDeadline(group):
+                    self._take_answer(turn, _Answer(group, -1, "nobody answered in time"))
+                case _Deadline(tasks, attempts, final):
+                    late = [x for x in zip(tasks, attempts, strict=True) if self._is_in_flight(*x)]
+                    if final:
+                        for task, attempt in late:
+                            self._give_up(turn, task, attempt)
+                    else:
+                        turn.cancels.extend(late)
+                case _:
+                    assert_never(item)
+
+    def _give_up(self, turn: _Turn, task: int, attempt: int) -> None:
+        """The executor gave no outcome, not even when told to stop."""
+        if self._is_unwanted(task):
+            result = Result.CANCELLED
+        else:
+            probing = self._board.flags[task] & b.PROBING
+            result = Result.UNKNOWN if probing else Result.FAILED
+        limit_s = self._timeouts[task // self._machines]
+        error = f"no outcome {self._grace_s:.0f} s after its deadline of {limit_s:.0f} s"
+        outcome = Outcome(task, attempt, result, error=error)
+        self._take_outcome(turn, outcome, codec.at_prefix(turn.at))
+
+    def _watch_starts(self, starts: Sequence[Attempt]) -> None:
+        """One deadline for all attempts of a batch that have the same timeout."""
+        batches: dict[float, _Deadline] = {}
+        for task, attempt, _, timeout_s, _ in starts:
+            batch = batches.get(timeout_s)
+            if batch is None:
+                batch = batches[timeout_s] = _Deadline(array("I"), array("I"), False)
+            batch.tasks.append(task)
+            batch.attempts.append(attempt)
+        now = self._clock.monotonic()
+        for timeout_s, batch in batches.items():
+            self._set_deadline(now + timeout_s + self._grace_s, batch)
+
+    def _watch_cancels(self, cancels: Sequence[tuple[int, int]]) -> None:
+        if cancels:
+            tasks, attempts = (array("I", x) for x in zip(*cancels, strict=True))
+            when = self._clock.monotonic() + self._grace_s
+            self._set_deadline(when, _Deadline(tasks, attempts, True))
+
+    # what follows ------------------------------------------------------------------------------
+
+    def _command(self, turn: _Turn) -> None:
+        issued: dict[int, bytes] = {}
+        machines = self._machines
+        facts, rows, starts = turn.facts, turn.rows, turn.starts
+        for command in self._scheduler.take():
+            if type(command) is not Start:
+                self._command_rare(turn, command)
+                continue
+            task, attempt, mode = command
+            stage, machine = divmod(task, machines)
+            payload = issued.get(stage)
+            timeout_s = self._timeouts[stage]
+            if payload is None:
+                payload = codec.issued_payload(turn.at, turn.at + timeout_s, self._epoch)
+                issued[stage] = payload
+            facts.append(_make(Fact, ("issued", stage, machine, attempt, int(mode), payload)))
+            if task not in rows:
+                rows[task] = _NOTHING
+            starts.append(_make(Attempt, (task, attempt, mode, timeout_s, False)))
+
+    def _command_rare(self, turn: _Turn, command: Command) -> None:
+        match command:
+            case Marked():
+                stage, machine = divmod(command.task, self._machines)
+                attempt = self._board.attempts[command.task]
+                payload = codec.marked_payload(turn.at, command)
+                state = int(command.state)
+                turn.facts.append(Fact("marked", stage, machine, attempt, state, payload))
+                if command.state >= b.SATISFIED:
+                    error = words.marked(self._plan, command)
+                    old = turn.rows.get(command.task, _NOTHING)
+                    turn.rows[command.task] = (old[0] or error, old[1])
+                else:
+                    turn.rows.setdefault(command.task, _NOTHING)
+            case SetTimer(task, attempt, delay_s):
+                stage, machine = divmod(task, self._machines)
+                payload = codec.encode(
+                    {"at": round(turn.at, 3), "due": round(turn.at + delay_s, 3)}
+                )
+                turn.facts.append(Fact("timer", stage, machine, attempt, 0, payload))
+                self._set_deadline(self._clock.monotonic() + delay_s, TimerFired(task, attempt))
+            case Cancel(task, attempt):
+                turn.cancels.append((task, attempt))
+            case Elect():
+                turn.elects.append(command)
+            case StageSettled(stage):
+                turn.settled.append(stage)
+            case Finish(status):
+                payload = codec.encode({"at": round(turn.at, 3)})
+                turn.facts.append(Fact("finished", -1, -1, 0, int(status), payload))
+                turn.status = status
+            case Start():
+                raise AssertionError("starts are handled by the caller")
+            case _:
+                assert_never(command)
+
+    async def _commit(self, turn: _Turn) -> None:
+        """Large turns go in several appends, in order; nothing is released before the last."""
+        state, attempts, machines = self._board.state, self._board.attempts, self._machines
+        rows: list[TaskRow] = []
+        for task, (error, evidence) in turn.rows.items():
+            stage, machine = divmod(task, machines)
+            row = (stage, machine, state[task], attempts[task], error, evidence)
+            rows.append(_make(TaskRow, row))
+        size = max(len(turn.facts), len(rows))
+        status = None if turn.status is None else int(turn.status)
+        if not size and status is None:
+            return
+        for start in range(0, max(size, 1), CHUNK):
+            end = start + CHUNK
+            commit = Commit(turn.facts[start:end], rows[start:end], status if end >= size else None)
+            await self._journal.append(self._epoch, commit)
+
+    def _release(self, turn: _Turn) -> None:
+        if not self._may_act():
+            raise LeaseLostError("the owner's lease is over; nothing was sent")
+        for wish in turn.wishes:
+            intent = Intent(wish.kind, wish.task, wish.attempt, wish.detail)
+            earlier = self._knowledge.learn_intent(intent)
+            if not wish.granted.done():
+                wish.granted.set_result(earlier)
+        for order in turn.orders:
+            if order.done is not None and not order.done.done():
+                order.done.set_result(None)
+        for task, attempt in turn.cancels:
+            self._executor.cancel(task, attempt)
+        self._watch_cancels(turn.cancels)
+        for stage in turn.settled:
+            self._executor.stage_settled(stage)
+        for elect in turn.elects:
+            when = self._clock.monotonic() + self._timeouts[elect.stage] + self._grace_s
+            self._set_deadline(when, _ElectionDeadline(elect.group))
+            self._executor.elect(elect.group, elect.stage, elect.candidates)
+        if turn.starts:
+            self._watch_starts(turn.starts)
+            self._executor.start(turn.starts)
+
+    def _stop(self, error: EngineError) -> None:
+        """Tell everyone who still waits, also for the turn that was not committed."""
+        self._stopped = error
+        left: list[object] = [*self._inbox, *self._open.orders, *self._open.wishes]
+        self._inbox.clear()
+        for item in left:
+            if isinstance(item, _Order) and item.done is not None and not item.done.done():
+                item.done.set_exception(error)
+            elif isinstance(item, _Wish) and not item.granted.done():
+                item.granted.set_exception(error)
+
+    # the executor's side -------------------------------------------------------------------------
+
+    def ended(self, outcome: Outcome) -> None:
+        """See ``OutcomeSink``. Late and repeated outcomes are dropped."""
+        if self._stopped is None:
+            self._inbox.append(outcome)
+            self._woken.set()
+
+    def elected(self, group: int, machine: int, error: str) -> None:
+        if self._stopped is None:
+            self._inbox.append(_Answer(group, machine, error))
+            self._woken.set()
+
+    async def intend(self, kind: str, task: int, attempt: int, detail: Mapping[str, object]) -> int:
+        """See ``OutcomeSink``. ``attempt`` 0: an intent of no attempt (a revocation).
+
+        Raises AttemptOverError when the attempt is not under way any more.
+        """
+        if attempt and not self._is_in_flight(task, attempt):
+            raise _over(task, attempt)
+        if not 0 <= task < self._topology.task_count:
+            raise EngineError(f"there is no task {task}")
+        granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        return await self._submit(_Wish(kind, task, attempt, detail, granted), granted)
+
+    async def _submit(self, item: _Order | _Wish, answer: asyncio.Future[Answer]) -> Answer:
+        if self._stopped is not None:
+            raise self._stopped
+        self._inbox.append(item)
+        self._woken.set()
+        return await answer
+
+    def outputs(self) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
+        return self._knowledge.outputs()
+
+    def leader(self, group: str) -> str:
+        return self._knowledge.leader(group)
+
+    def intents(self, kind: str) -> Sequence[Intent]:
+        return self._knowledge.intents(kind)
+
+    # the operator's side -------------------------------------------------------------------------
+
+    async def ask(self, event: Question, *, by: str = "", reason: str = "") -> None:
+        """Resolves when the order is durable. May be called before ``run``.
+
+        Raises OperatorError for an order that does not fit the run.
+        """
+        self._check(event)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await self._submit(_Order(event, by, reason, done), done)
+
+    async def cancel(self, *, by: str = "", reason: str = "") -> None:
+        """Unstarted tasks end, what runs is told to stop, ``always`` stages still run."""
+        await self.ask(CancelAsked(), by=by, reason=reason)
+
+    async def pause(self, paused: bool, *, by: str = "", reason: str = "") -> None:
+        await self.ask(PauseAsked(paused), by=by, reason=reason)
+
+    async def retry(self, machine_id: str = "", *, by: str = "", reason: str = "") -> None:
+        """Failed tasks again; of one machine where it is named."""
+        machine = self._machine_index(machine_id) if machine_id else -1
+        await self.ask(RetryAsked(machine), by=by, reason=reason)
+
+    async def skip(self, stage: str, machine_id: str, *, by: str, reason: str) -> None:
+        """Count one task as succeeded. The reason is kept."""
+        if not reason:
+            raise OperatorError("a skip needs a reason", stage=stage, machine=machine_id)
+        task = self._topology.task(self._stage_index(stage), self._machine_index(machine_id))
+        await self.ask(SkipAsked(task), by=by, reason=reason)
+
+    async def set_limit(self, name: str, capacity: int, *, by: str = "", reason: str = "") -> None:
+        if name not in self._limits:
+            known = ", ".join(self._limits) or "none"
+            raise OperatorError(f"the run has no limit {name!r}", hint=f"limits: {known}")
+        await self.ask(LimitChanged(self._limits[name], capacity), by=by, reason=reason)
+
+    def explain(self, stage: str, machine_id: str) -> tuple[Reason, ...]:
+        """What one task waits for, or why it ended so; see ``words.reason`` for the text."""
+        task = self._topology.task(self._stage_index(stage), self._machine_index(machine_id))
+        return explain(self._scheduler, task)
+
+    def _machine_index(self, machine_id: str) -> int:
+        for i, machine in enumerate(self._plan.machines):
+            if machine_id in (machine.id, machine.name):
+                return i
+        raise OperatorError(f"the plan has no machine {machine_id!r}", machine=machine_id)
+
+    def _stage_index(self, name: str) -> int:
+        for i, stage in enumerate(self._plan.stages):
+            if stage.name == name:
+                return i
+        raise OperatorError(f"the plan has no stage {name!r}", stage=name)
+
+    def _check(self, event: Event) -> None:
+        match event:
+            case LimitChanged(limit, capacity):
+                if not 0 <= limit < len(self._limits) or capacity < 0:
+                    raise OperatorError(f"a limit's capacity is 0 or more, not {capacity}")
+            case RetryAsked(machine):
+                if not -1 <= machine < self._topology.machine_count:
+                    raise OperatorError(f"there is no machine {machine}")
+            case SkipAsked(task):
+                if not 0 <= task < self._topology.task_count:
+                    raise OperatorError(f"there is no task {task}")
+            case _:
+                pass
+
+
+def _over(task: int, attempt: int) -> AttemptOverError:
+    return AttemptOverError(f"attempt {attempt} of task {task} is not under way any more")
