@@ -1,4 +1,80 @@
 """Errors of the engine and the inventory as problem documents with an HTTP status."""
 
-from rackwright.engine.content.errors import ContentErrors
-from rackwright.engine.errors import EngineError, Fault
+from typing import Any
+
+from rackwright.api.owner.runs import NotAcceptedError
+from rackwright.engine.content.errors import ContentError, ContentErrors
+from rackwright.engine.errors import EngineError, Fault, UnreachableError
+from rackwright.engine.plan.selection import NeedsDiscoveryError
+from rackwright.inventory.errors import (
+    ConflictError,
+    EnrolError,
+    InventoryError,
+    NotFoundError,
+    StorageBusyError,
+    StorageFullError,
+)
+from rackwright.inventory.errors import OperatorError as InventoryOperatorError
+
+
+def problem_of(error: Exception) -> tuple[int, dict[str, Any]]:
+    """(HTTP status, problem document): message and hint always; ``problems`` where there are
+    several, each with its place; ``needs_discovery`` with machine names."""
+    if isinstance(error, EngineError):
+        return _of_engine(error)
+    if isinstance(error, InventoryError):
+        return _of_inventory(error)
+    return 500, {"message": "internal error", "hint": "see the controller's log"}
+
+
+def _of_engine(error: EngineError) -> tuple[int, dict[str, Any]]:
+    detail: dict[str, Any] = {"message": error.message, "hint": error.hint}
+    match error:
+        case ContentErrors():
+            detail["problems"] = [_placed(one) for one in error.errors]
+            return 422, detail
+        case ContentError():
+            detail["problems"] = [_placed(error)]
+            return 422, detail
+        case NeedsDiscoveryError():
+            detail["needs_discovery"] = list(error.machines)
+            return 409, detail
+        case NotAcceptedError():
+            return 428, detail
+        case UnreachableError():
+            return 504, detail
+    if error.fault is Fault.OPERATOR:
+        return 422, detail
+    return (502 if error.fault is Fault.MACHINE else 500), detail
+
+
+def _of_inventory(error: InventoryError) -> tuple[int, dict[str, Any]]:
+    detail: dict[str, Any] = {"message": error.message, "hint": error.hint}
+    match error:
+        case EnrolError():
+            detail["problems"] = [
+                {"message": f"{p.file}:{p.line}:{p.column}: {p.message}", "hint": p.hint}
+                for p in error.problems
+            ]
+            return 422, detail
+        case NotFoundError():
+            return 404, detail
+        case ConflictError():
+            return 409, detail
+        case InventoryOperatorError():
+            return 422, detail
+        case StorageFullError():
+            return 507, detail
+        case StorageBusyError():
+            return 503, detail
+    return 500, detail
+
+
+def _placed(error: ContentError) -> dict[str, Any]:
+    return {
+        "message": f"{error.mark}: {error.message}",
+        "hint": error.hint,
+        "file": error.file,
+        "line": error.line,
+        "column": error.column,
+    }

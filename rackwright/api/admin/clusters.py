@@ -24,6 +24,11 @@ async def list_segments(owner: Owner) -> dict[str, Any]:
     return {"items": owner.clusters.segments()}
 
 
+@router.get("/workflows")
+async def list_workflows(owner: Owner) -> dict[str, Any]:
+    return {"items": [{"name": name} for name in owner.plans.workflow_names()]}
+
+
 @router.get("/workflows/{name}")
 async def check_workflow(owner: Owner, name: str) -> dict[str, Any]:
     """Read a workflow with all its roles; answers its stages, or what is wrong and where."""

@@ -14,22 +14,15 @@ from rackwright.api.cli.session import Exit, confirm
 def print_plan(plan: Mapping[str, Any]) -> None:
     """The plan for a person, on stdout: machines, disks to be erased, reboots, estimate."""
     show = plan["show"]
-    title = f"plan {plan['digest'][:12]}  {show['title']}"
-    output.out.print(escape(title), style="bold")
-    output.out.print("\nmachines", style="bold")
-    output.print_rows(show["machines"], ("name", "pools", "why", "reboots", "stages"))
-    output.out.print("\ndisks to be erased", style="bold")
-    if show["erasures"]:
-        output.print_rows(
-            show["erasures"], ("machine", "serial", "model", "size", "holds", "reason", "attempts")
-        )
-    else:
-        output.out.print("none")
-    output.out.print("\nstages", style="bold")
-    output.print_rows(show["stages"], ("name", "role", "on", "needs", "waves", "expected"))
-    output.out.print("\ncontent and artifacts", style="bold")
-    output.print_rows(show["content"], ("name", "origin", "sha256"))
-    output.out.print(f"\nestimate: about {output.duration(show['estimate_s'])}")
+    output.print_fields(show["facts"])
+    for table in show["tables"]:
+        output.out.print(f"\n{escape(table['title'])}", style="bold")
+        if table["rows"]:
+            output.print_rows(table["rows"], table["columns"])
+        else:
+            output.out.print(escape(table["empty"]))
+    for warning in show["warnings"]:
+        output.out.print(f"[yellow]warning:[/] {escape(warning)}")
 
 
 def apply_plan(
@@ -39,10 +32,10 @@ def apply_plan(
 
     ``erase_accepted``: the caller holds the operator's acceptance (the plan file was given).
     """
-    erasures = plan["show"]["erasures"]
+    erasures = int(plan["show"]["erasures"])
     if not (yes or erase_accepted):
         print_plan(plan)
-        what = f"erases {len(erasures)} disk(s)" if erasures else "erases no disk"
+        what = f"erases {erasures} disk(s)" if erasures else "erases no disk"
         if not confirm(f"Apply this plan, which {what}?", yes=False):
             raise typer.Exit(Exit.REFUSED)
     run = client.post(

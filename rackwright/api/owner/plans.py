@@ -1,0 +1,206 @@
+"""Plans: compiled from the inventory as it is now, stored by digest, with their content copied."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rackwright.api.owner.artifacts import ArtifactStore
+from rackwright.api.owner.convert import machine_of
+from rackwright.api.owner.plan_view import plan_view
+from rackwright.engine.content.library import Library, Root
+from rackwright.engine.errors import OperatorError
+from rackwright.engine.machine import Machine
+from rackwright.engine.plan.codec import plan_from_json, plan_to_json
+from rackwright.engine.plan.compile import compile_plan
+from rackwright.engine.plan.fingerprint import plan_fingerprint
+from rackwright.engine.plan.model import Plan
+from rackwright.engine.plan.resolve import resolve
+from rackwright.engine.plan.spec import parse_spec
+from rackwright.inventory import selectors
+from rackwright.inventory.facade import Inventory
+from rackwright.inventory.plans import PlanRecord
+from rackwright.inventory.runs import Snapshot
+from rackwright.inventory.values import MachineView
+
+DISCOVERABLE = ("enrolled", "discovered", "available", "failed")
+
+
+class PlanService:
+    """``content_root`` keeps a copy of each plan's content, by digest."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        artifacts: ArtifactStore,
+        *,
+        content: Sequence[Path],
+        content_root: Path,
+    ) -> None:
+        self._inventory = inventory
+        self._artifacts = artifacts
+        self._content = tuple(content)
+        self._content_root = content_root
+
+    async def cluster(self, text: str, filename: str, reinstall: Sequence[str]) -> dict[str, Any]:
+        """Raises ContentErrors, NeedsDiscoveryError, and OperatorError for what may not be done."""
+        library = self._library()
+        spec = parse_spec(text, filename)
+        views = self._inventory.machines(limit=None)
+        members = dict(_members(self._inventory, spec.cluster))
+        plan = compile_plan(
+            library=library,
+            spec=spec,
+            machines=[machine_of(view) for view in views],
+            select=_selection(views),
+            artifacts=self._artifacts.digests(),
+            cluster_id=self._inventory.cluster_id(spec.cluster),
+            members=members,
+            reinstall=frozenset(reinstall),
+        )
+        return await self._keep(library, plan)
+
+    async def discover(self, names: Sequence[str], selector: str) -> dict[str, Any]:
+        """A plan that boots machines into the ramdisk and reads their hardware."""
+        if names:
+            views = [self._inventory.machine(name) for name in names]
+        else:
+            views = self._inventory.machines(selector=selector, states=DISCOVERABLE, limit=None)
+        views = [view for view in views if view.origin == "netboot"]
+        if not views:
+            raise OperatorError(
+                "no machine to discover",
+                hint="enrol machines first, or name them; see `rackwright machine list`",
+            )
+        library = self._library()
+        plan = compile_plan(
+            library=library,
+            workflow="discover",
+            machines=[machine_of(view) for view in views],
+            select=_selection(views),
+            artifacts=self._artifacts.digests(),
+        )
+        return await self._keep(library, plan)
+
+    async def take_in(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Store a plan file. Raises OperatorError if it was altered, or its content is gone."""
+        plan = plan_from_json(document)
+        library = self.library_of(plan.digest) if self._has_copy(plan.digest) else self._library()
+        return await self._keep(library, plan)
+
+    def page(self, limit: int) -> list[dict[str, Any]]:
+        return [
+            {
+                "digest": record.digest,
+                "kind": record.kind,
+                "workflow": record.workflow,
+                "cluster": record.cluster,
+                "created": record.created_at,
+            }
+            for record in self._inventory.plans(limit)
+        ]
+
+    def show(self, digest: str) -> dict[str, Any]:
+        return plan_view(self.get(digest))
+
+    def get(self, digest: str) -> Plan:
+        """By digest or the beginning of it."""
+        return plan_from_json(json.loads(self._inventory.plan(digest).document))
+
+    def record(self, digest: str) -> PlanRecord:
+        return self._inventory.plan(digest)
+
+    def library_of(self, digest: str) -> Library:
+        """The plan's own copy of its content. Raises OperatorError if it is gone."""
+        if not self._has_copy(digest):
+            raise OperatorError(
+                f"the content of plan {digest[:12]} is no longer kept", hint="make a new plan"
+            )
+        return Library([Root(self._content_root / digest, "plan", f"plan {digest[:12]}")])
+
+    def fingerprint_of(self, plan: Plan) -> Callable[[Snapshot], str]:
+        """Computes the plan's fingerprint from what the inventory holds inside a transaction."""
+
+        def compute(now: Snapshot) -> str:
+            views = now.machines([machine.id for machine in plan.machines])
+            machines = {view.id: machine_of(view) for view in views}
+            clusters = {cluster.name: cluster for cluster in now.clusters()}
+            cluster = clusters.get(plan.cluster)
+            return plan_fingerprint(
+                plan,
+                lambda machine_id: machines[machine_id],
+                members=dict(cluster.members) if cluster else {},
+                cluster_id=now.cluster_id(plan.cluster) if plan.cluster else "",
+            )
+
+        return compute
+
+    def workflow_names(self) -> tuple[str, ...]:
+        return self._library().workflow_names()
+
+    def check_workflow(self, name: str) -> dict[str, Any]:
+        """The workflow's stages, with every role, param and template checked.
+
+        Raises ContentErrors.
+        """
+        library = self._library()
+        found = library.workflow(name)
+        resolve(library, found, None)
+        stages = [
+            {
+                "name": stage.name,
+                "role": f"{stage.role}#{stage.role_stage}" if stage.role_stage else stage.role,
+                "on": stage.group if stage.pick == "all" else f"{stage.group}.{stage.pick}",
+                "needs": [need.stage for need in stage.needs],
+            }
+            for stage in found.stages.values()
+        ]
+        return {"name": name, "groups": list(found.groups), "stages": stages}
+
+    def _library(self) -> Library:
+        return Library.over_packaged(self._content)
+
+    def _has_copy(self, digest: str) -> bool:
+        return (self._content_root / digest).is_dir()
+
+    async def _keep(self, library: Library, plan: Plan) -> dict[str, Any]:
+        document = plan_to_json(plan)
+        if not self._has_copy(plan.digest):
+            self._content_root.mkdir(parents=True, exist_ok=True)
+            partial = self._content_root / f".{plan.digest}"
+            library.freeze(partial, plan.content)
+            partial.rename(self._content_root / plan.digest)
+        await self._inventory.save_plan(
+            PlanRecord(
+                digest=plan.digest,
+                kind=plan.kind,
+                workflow=plan.workflow,
+                cluster=plan.cluster,
+                fingerprint=plan.fingerprint,
+                document=json.dumps(document, sort_keys=True, separators=(",", ":")).encode(),
+                created_at=time.time(),
+            )
+        )
+        return plan_view(plan)
+
+
+def _members(inventory: Inventory, cluster: str) -> tuple[tuple[str, str], ...]:
+    known = {view.name: view for view in inventory.clusters()}
+    return known[cluster].members if cluster in known else ()
+
+
+def _selection(views: Sequence[MachineView]) -> Callable[[str, Machine], bool]:
+    """The inventory's selectors for the engine; each selector is parsed once."""
+    labels = {view.id: view.selectable() for view in views}
+    parsed: dict[str, selectors.Selector] = {}
+
+    def select(text: str, machine: Machine) -> bool:
+        if text not in parsed:
+            try:
+                parsed[text] = selectors.parse(text)
+            except selectors.SelectorError as error:
+                raise ValueError(str(error)) from error
+        return selectors.matches(parsed[text], labels[str(machine.id)])
+
+    return select

@@ -1,0 +1,168 @@
+"""Runs as the API gives them: names for states, stages with counts, machines with where they are."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rackwright.api.owner.plans import PlanService
+from rackwright.engine.plan.model import Plan
+from rackwright.engine.run import words
+from rackwright.engine.run.runner import Runner
+from rackwright.engine.schedule.events import RunStatus, TaskState
+from rackwright.inventory.facade import Inventory
+from rackwright.inventory.values import RunView, TaskView
+
+COUNTED = ("changed", "satisfied", "skipped", "failed", "blocked", "cancelled")
+
+
+class Live(Protocol):
+    @property
+    def runner(self) -> Runner: ...
+
+
+def is_over(view: RunView) -> bool:
+    """Has the run ended? One that its controller left has not."""
+    return view.ended_at is not None
+
+
+class RunViews:
+    """``live``: the runs that this owner drives, by id."""
+
+    def __init__(
+        self, inventory: Inventory, plans: PlanService, live: Mapping[str, Live]
+    ) -> None:
+        self._inventory = inventory
+        self._plans = plans
+        self._live = live
+
+    def page(self, limit: int) -> list[dict[str, Any]]:
+        return [self._head(view) for view in self._inventory.runs(limit=limit)]
+
+    def show(self, run_id: str) -> dict[str, Any]:
+        view = self._inventory.run(run_id)
+        plan = self._plans.get(view.plan_digest)
+        tasks = self._inventory.tasks(run_id, limit=len(plan.machines) * len(plan.stages))
+        states = Counter(_state(task) for task in tasks)
+        return {
+            **self._head(view),
+            "counts": {name: states.get(name, 0) for name in COUNTED},
+            "stages": _stages(plan, tasks),
+            "machines": _machines(plan, tasks),
+            "failures": [self._failure(run_id, task) for task in tasks if _state(task) == "failed"],
+        }
+
+    def tasks(self, run_id: str) -> list[dict[str, Any]]:
+        view = self._inventory.run(run_id)
+        count = len(view.machines) * len(view.stages)
+        return [
+            {
+                "machine": task.machine_name,
+                "stage": task.stage_name,
+                "state": _state(task),
+                "attempt": task.attempt,
+                "error": task.error,
+                "evidence": _json(task.evidence),
+                "at": task.updated_at,
+            }
+            for task in self._inventory.tasks(run_id, limit=max(count, 1))
+        ]
+
+    def explain(self, runner: Runner, run_id: str, machine: str) -> list[dict[str, str]]:
+        """What each of a machine's tasks waits for."""
+        plan = self._plans.get(self._inventory.run(run_id).plan_digest)
+        names = next((m.stages for m in plan.machines if machine in (m.id, m.name)), ())
+        return [
+            {
+                "stage": stage,
+                "why": "; ".join(words.reason(plan, r) for r in runner.explain(stage, machine)),
+            }
+            for stage in names
+        ]
+
+    def _head(self, view: RunView) -> dict[str, Any]:
+        status = RunStatus(view.status).name.lower()
+        if not is_over(view) and view.id not in self._live:
+            status = "interrupted"
+        return {
+            "id": view.id,
+            "status": status,
+            "kind": view.kind,
+            "workflow": view.workflow,
+            "cluster": view.cluster,
+            "plan_digest": view.plan_digest,
+            "created": view.created_at,
+            "ended": view.ended_at,
+        }
+
+    def _failure(self, run_id: str, task: TaskView) -> dict[str, Any]:
+        console = ""
+        events = self._inventory.attempts(run_id, stage=task.stage, machine=task.machine)
+        for event in reversed(events):
+            payload = _json(event.payload)
+            if event.kind == "ended" and isinstance(payload, dict):
+                console = str(payload.get("console") or "")
+                break
+        return {
+            "machine": task.machine_name,
+            "stage": task.stage_name,
+            "attempt": task.attempt,
+            "error": task.error,
+            "console": console,
+        }
+
+
+def _stages(plan: Plan, tasks: list[TaskView]) -> list[dict[str, Any]]:
+    counts: list[Counter[str]] = [Counter() for _ in plan.stages]
+    for task in tasks:
+        counts[task.stage][_state(task)] += 1
+    for machine in plan.machines:
+        for index, stage in enumerate(plan.stages):
+            if stage.name in machine.stages and stage.pick == "all":
+                counts[index]["total"] += 1
+    rows = []
+    for index, stage in enumerate(plan.stages):
+        seen = sum(number for name, number in counts[index].items() if name != "total")
+        waiting = max(0, counts[index].pop("total", 0) - seen)
+        if waiting:
+            counts[index]["waiting"] += waiting
+        rows.append({"name": stage.name, "counts": dict(counts[index])})
+    return rows
+
+
+def _machines(plan: Plan, tasks: list[TaskView]) -> list[dict[str, Any]]:
+    """Where each machine is: its first running or failed task, else its last."""
+    rank = {"running": 0, "backoff": 1, "failed": 2, "blocked": 3}
+    best: dict[int, TaskView] = {}
+    for task in tasks:
+        seen = best.get(task.machine)
+        if seen is None or (rank.get(_state(task), 9), -task.stage) < (
+            rank.get(_state(seen), 9),
+            -seen.stage,
+        ):
+            best[task.machine] = task
+    rows = []
+    for index, machine in enumerate(plan.machines):
+        now = best.get(index)
+        rows.append(
+            {
+                "id": machine.id,
+                "name": machine.name,
+                "stage": now.stage_name if now else "",
+                "state": _state(now) if now else "waiting",
+                "attempt": now.attempt if now else 0,
+                "error": now.error if now else "",
+            }
+        )
+    return rows
+
+
+def _state(task: TaskView) -> str:
+    return TaskState(task.state).name.lower()
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError:
+        return None

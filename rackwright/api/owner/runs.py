@@ -1,0 +1,286 @@
+"""Runs: begun in one transaction, driven here, settled when they end, resumed after a crash."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from rackwright.api.owner.artifacts import ArtifactStore
+from rackwright.api.owner.boot import BootService
+from rackwright.api.owner.directory import InventoryDirectory
+from rackwright.api.owner.plans import PlanService
+from rackwright.api.owner.run_view import RunViews, is_over
+from rackwright.api.wiring.certificates import CertificateAuthority
+from rackwright.engine.content.render import Renderer
+from rackwright.engine.drivers.factory import PowerDrivers
+from rackwright.engine.errors import EngineError, OperatorError
+from rackwright.engine.executors.dispatch import executor_of
+from rackwright.engine.executors.scope import Journaled, Scope
+from rackwright.engine.images.artifact import Artifact
+from rackwright.engine.plan.codec import plan_to_json
+from rackwright.engine.plan.model import Plan
+from rackwright.engine.run.clock import SystemClock
+from rackwright.engine.run.ports import Executor, Fact, RunView
+from rackwright.engine.run.runner import Runner
+from rackwright.engine.schedule.events import SUCCEEDED, RunStatus, TaskState
+from rackwright.inventory.errors import InventoryError
+from rackwright.inventory.facade import Inventory
+from rackwright.inventory.runs import NewRun
+
+log = structlog.get_logger(__name__)
+OPERATOR = "operator"
+
+
+class NotAcceptedError(OperatorError):
+    """The plan erases disks and was not accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    runner: Runner
+    task: "asyncio.Task[None]"
+
+
+class RunService:
+    """One per owner: the runs that it drives, and what it knows of the others."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        plans: PlanService,
+        artifacts: ArtifactStore,
+        authority: CertificateAuthority,
+        drivers: PowerDrivers,
+        boot: BootService,
+        *,
+        local_root: Path,
+    ) -> None:
+        self._inventory = inventory
+        self._plans = plans
+        self._artifacts = artifacts
+        self._authority = authority
+        self._drivers = drivers
+        self._boot = boot
+        self._local_root = local_root
+        self._renderer = Renderer()
+        self._live: dict[str, _Live] = {}
+        self._views = RunViews(inventory, plans, self._live)
+
+    # looking --------------------------------------------------------------------------------------
+
+    def page(self, limit: int) -> list[dict[str, Any]]:
+        return self._views.page(limit)
+
+    def show(self, run_id: str) -> dict[str, Any]:
+        return self._views.show(run_id)
+
+    def tasks(self, run_id: str) -> list[dict[str, Any]]:
+        return self._views.tasks(run_id)
+
+    def is_live(self, run_id: str) -> bool:
+        """Does this owner drive the run now?"""
+        return run_id in self._live
+
+    def explain(self, run_id: str, machine: str) -> list[dict[str, str]]:
+        return self._views.explain(self._running(run_id), run_id, machine)
+
+    # acting ---------------------------------------------------------------------------------------
+
+    async def start(self, digest: str, *, accepted: str) -> dict[str, Any]:
+        """Raises StalePlanError, ReservedError, NotAcceptedError."""
+        record = self._plans.record(digest)
+        plan = self._plans.get(record.digest)
+        if plan.erasures and accepted != plan.digest:
+            raise NotAcceptedError(
+                f"plan {plan.digest[:12]} erases {len(plan.erasures)} disk(s) and was not accepted",
+                hint="look at the plan, then accept it: --yes, or apply the plan file",
+            )
+        artifacts = self._artifacts.of_plan(plan.artifacts)
+        if plan.kind == "cluster":
+            spec = {"params": plan_to_json(plan)["cluster_params"]}
+            await self._inventory.save_cluster(plan.cluster, workflow=plan.workflow, spec=spec)
+        begun = await self._inventory.begin_run(
+            NewRun(
+                plan=record,
+                machine_ids=[machine.id for machine in plan.machines],
+                stages=[stage.name for stage in plan.stages],
+                actor=OPERATOR,
+                fingerprint=self._plans.fingerprint_of(plan),
+            )
+        )
+        await self._drive(begun.id, plan, artifacts, retry=False)
+        return self.show(begun.id)
+
+    async def resume(self, run_id: str) -> dict[str, Any]:
+        """Drive on a run that its controller left; retry the failures of one that has ended."""
+        if run_id in self._live:
+            return self.show(run_id)
+        view = self._inventory.run(run_id)
+        if view.status == RunStatus.SUCCEEDED:
+            raise OperatorError(f"run {run_id} has succeeded: there is nothing to resume")
+        plan = self._plans.get(view.plan_digest)
+        artifacts = self._artifacts.of_plan(plan.artifacts)
+        await self._inventory.resume_run(run_id, actor=OPERATOR)
+        await self._drive(run_id, plan, artifacts, retry=is_over(view))
+        return self.show(run_id)
+
+    async def cancel(self, run_id: str) -> dict[str, Any]:
+        await self._take_up(run_id)
+        await self._running(run_id).cancel(by=OPERATOR)
+        return self.show(run_id)
+
+    async def pause(self, run_id: str, *, paused: bool) -> dict[str, Any]:
+        await self._running(run_id).pause(paused, by=OPERATOR)
+        return self.show(run_id)
+
+    async def retry(self, run_id: str, machine: str) -> dict[str, Any]:
+        """Failed tasks again, in a live run or one that has ended."""
+        if run_id in self._live:
+            await self._running(run_id).retry(machine, by=OPERATOR)
+            return self.show(run_id)
+        return await self.resume(run_id)
+
+    async def skip(self, run_id: str, machine: str, stage: str, reason: str) -> dict[str, Any]:
+        await self._running(run_id).skip(stage, machine, by=OPERATOR, reason=reason)
+        await self._inventory.record_audit(
+            actor=OPERATOR,
+            action="run.skip",
+            subject=run_id,
+            detail={"machine": machine, "stage": stage, "reason": reason},
+        )
+        return self.show(run_id)
+
+    async def delete(self, run_id: str) -> None:
+        if run_id in self._live:
+            raise OperatorError(f"run {run_id} is under way", hint="cancel it first")
+        await self._inventory.delete_run(run_id, actor=OPERATOR)
+
+    async def resume_left(self) -> list[str]:
+        """Take up every run that an earlier controller left unfinished."""
+        left = [view.id for view in self._inventory.unfinished_runs() if view.id not in self._live]
+        for run_id in left:
+            await self.resume(run_id)
+        return left
+
+    async def close(self) -> None:
+        """Stop driving, as a crash would; the journal stays ahead of what was done."""
+        tasks = [live.task for live in self._live.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._renderer.close()
+
+    # driving --------------------------------------------------------------------------------------
+
+    async def _drive(
+        self, run_id: str, plan: Plan, artifacts: Mapping[str, Artifact], *, retry: bool
+    ) -> None:
+        for machine in plan.machines:
+            # A ramdisk that lives still needs its segment served: leases, files, scripts.
+            await self._boot.serve_for(machine.id)
+        journal = self._inventory.journal(run_id, fact=Fact)
+        facts = journal.read()
+        runner = Runner(
+            plan,
+            journal,
+            lambda view: self._executor(run_id, plan, artifacts, view),
+            SystemClock(),
+            self._inventory.epoch,
+            facts,
+        )
+        asked = asyncio.create_task(runner.retry(by=OPERATOR)) if retry else None
+        await asyncio.sleep(0)  # the order is in before the run begins
+        task = asyncio.create_task(self._to_the_end(run_id, plan, runner), name=f"run {run_id}")
+        self._live[run_id] = _Live(runner, task)
+        if asked is not None:
+            await asked
+
+    async def _to_the_end(self, run_id: str, plan: Plan, runner: Runner) -> None:
+        try:
+            status = await runner.run()
+            await self._settle(run_id, plan, status)
+        except (EngineError, InventoryError) as error:
+            log.error("run.stopped", run=run_id, error=str(error))
+        finally:
+            self._live.pop(run_id, None)
+
+    async def _settle(self, run_id: str, plan: Plan, status: RunStatus) -> None:
+        """Record who succeeded; members join the cluster; every machine is released."""
+        good, bad = self._by_outcome(run_id, plan)
+        for machine in plan.machines:
+            if plan.kind == "cluster" and machine.id in good:
+                pool = machine.pools[0] if machine.pools else ""
+                await self._inventory.join_cluster(plan.cluster, machine.id, pool=pool)
+        await self._inventory.finish_run(run_id, status=int(status), succeeded=good, failed=bad)
+
+    def _by_outcome(self, run_id: str, plan: Plan) -> tuple[set[str], set[str]]:
+        bad: set[str] = set()
+        not_done: set[str] = set()
+        for task in self._inventory.tasks(run_id, limit=len(plan.machines) * len(plan.stages)):
+            machine_id = plan.machines[task.machine].id
+            state = TaskState(task.state)
+            if state is TaskState.FAILED:
+                bad.add(machine_id)
+            elif state not in SUCCEEDED and state is not TaskState.ABSENT:
+                not_done.add(machine_id)
+        every = {machine.id for machine in plan.machines}
+        return every - bad - not_done, bad
+
+    def _executor(
+        self, run_id: str, plan: Plan, artifacts: Mapping[str, Artifact], view: RunView
+    ) -> Executor:
+        directory = InventoryDirectory(
+            self._inventory, self._authority, self._drivers, artifacts
+        )
+        library = self._plans.library_of(plan.digest)
+        booted = {str(intent.detail.get("machine")) for intent in view.intents("power")}
+        scope = Scope(
+            plan=plan,
+            run_id=run_id,
+            owner_epoch=self._inventory.epoch,
+            directory=directory,
+            netboot=self._boot,
+            sink=view,
+            render=self._renderer.render,
+            script_text=lambda role, path: library.file(f"roles/{role}/{path}").data.decode(),
+            outputs=view.outputs,
+            leader=view.leader,
+            artifacts=lambda: {},
+            controller=self._boot.controller_for,
+            booted=lambda machine_id: machine_id in booted,
+            journaled=_journaled(view),
+        )
+        return executor_of(scope, local_root=str(self._local_root))
+
+    def _running(self, run_id: str) -> Runner:
+        live = self._live.get(run_id)
+        if live is None:
+            view = self._inventory.run(run_id)
+            state = "has ended" if is_over(view) else "is not being driven"
+            raise OperatorError(f"run {run_id} {state}", hint=f"rackwright run resume {run_id}")
+        return live.runner
+
+    async def _take_up(self, run_id: str) -> None:
+        """A run that its controller left must be driven to be cancelled."""
+        if run_id not in self._live and not is_over(self._inventory.run(run_id)):
+            await self.resume(run_id)
+
+
+def _journaled(view: RunView) -> Journaled:
+    """What earlier controllers committed: secrets not yet revoked, erasures begun."""
+    unrevoked: dict[str, set[str]] = {}
+    for intent in view.intents("mint"):
+        unrevoked.setdefault(str(intent.detail["stage"]), set()).add(str(intent.detail["secret"]))
+    for intent in view.intents("revoked"):
+        unrevoked.get(str(intent.detail["stage"]), set()).discard(str(intent.detail["secret"]))
+    erased: dict[int, dict[int, str]] = {}
+    for intent in view.intents("erase"):
+        boot_id = str(intent.detail.get("boot_id") or "")
+        erased.setdefault(intent.task, {})[intent.attempt] = boot_id
+    return Journaled(
+        unrevoked={stage: frozenset(names) for stage, names in unrevoked.items() if names},
+        erase_attempts=erased,
+    )
