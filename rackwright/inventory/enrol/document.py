@@ -7,6 +7,7 @@ bounded: size, depth and count of nodes, no tags, no cycles.
 import csv
 import difflib
 import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +20,15 @@ from rackwright.inventory.errors import EnrolError, Problem
 
 SIZE_MAX_BYTES = 16 * 1024 * 1024
 DEPTH_MAX = 12
-NODES_MAX = 2_000_000
+ALIASED_MAX = 20_000  # nodes reached again through aliases: a bomb reaches billions
+BRACKETS_MAX = 64
+_BRACKET = re.compile(r"[\[\]{}]")
 Path = tuple[str | int, ...]
 _CORE_TAG = "tag:yaml.org,2002:"
+_CORE_TAGS = frozenset(
+    _CORE_TAG + name
+    for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ class Located:
 def read_yaml(text: str, file: str) -> Located:
     """Raises EnrolError."""
     _bound_size(text, file)
+    _bound_brackets(text, file)
     try:
         node = YAML(typ="safe", pure=True).compose(io.StringIO(text))
     except MarkedYAMLError as error:
@@ -63,13 +71,15 @@ class _Plain:
     def __init__(self, file: str, positions: dict[Path, tuple[int, int]]) -> None:
         self._file = file
         self._positions = positions
-        self._count = 0
+        self._seen: set[int] = set()
+        self._aliased = 0
 
     def convert(self, node: Node, path: Path, depth: int) -> Any:
-        self._count += 1
-        if depth > DEPTH_MAX or self._count > NODES_MAX:
-            raise self._error(node, "the document is nested too deep, or too large")
-        if not str(node.tag).startswith(_CORE_TAG):
+        self._aliased += id(node) in self._seen
+        self._seen.add(id(node))
+        if depth > DEPTH_MAX or self._aliased > ALIASED_MAX:
+            raise self._error(node, "the document is nested too deep, or repeats too much")
+        if str(node.tag) not in _CORE_TAGS:
             raise self._error(node, f"the tag {str(node.tag)[:60]} is not allowed")
         self._positions.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
         if isinstance(node, ScalarNode):
@@ -216,3 +226,13 @@ def _bound_size(text: str, file: str) -> None:
         raise EnrolError([Problem(file, 1, 1, f"larger than {SIZE_MAX_BYTES} bytes")])
     if "\0" in text:
         raise EnrolError([Problem(file, 1, 1, "this is no text file")])
+
+
+def _bound_brackets(text: str, file: str) -> None:
+    """Before the parser recurses; brackets inside quotes count too, which does no harm."""
+    depth = 0
+    for found in _BRACKET.finditer(text):
+        depth += 1 if found.group() in "[{" else -1
+        if depth > BRACKETS_MAX:
+            line = text.count("\n", 0, found.start()) + 1
+            raise EnrolError([Problem(file, line, 1, "the document is nested too deep")])

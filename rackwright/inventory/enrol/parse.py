@@ -63,8 +63,9 @@ def _problem(source: Located, item: dict[str, Any]) -> Problem:
 
 
 def _subject(path: Path) -> str:
-    names = [str(part) for part in path if isinstance(part, str)]
-    return names[-1] if names else ""
+    """The key at fault, "" where it is a whole machine or segment."""
+    last = path[-1] if path else ""
+    return last if isinstance(last, str) else ""
 
 
 def _known_at(path: Path) -> list[str]:

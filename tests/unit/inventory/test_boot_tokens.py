@@ -203,7 +203,7 @@ def test_the_posted_identity_must_be_the_enrolled_one(
 ) -> None:
     store, ids = rack
     arm(store, ids["n1"])
-    decided = spend(store, token(store), replace(HONEST, **change))  # type: ignore[arg-type]
+    decided = spend(store, token(store), replace(HONEST, **change))
     assert is_refused(decided, reason) if reason else isinstance(decided, Accepted)
 
 

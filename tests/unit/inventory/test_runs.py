@@ -38,6 +38,10 @@ def discover(store: Store, machine_id: str) -> None:
     store.write(lambda c: installations.record_discovered(c, machine_id, facts, NOW))
 
 
+def erase(store: Store, machine_id: str) -> None:
+    store.write(lambda c: installations.record_erasing(c, machine_id, f"i-{machine_id}", "D1", NOW))
+
+
 def test_fifty_at_once_make_one_run(tmp_path: Path) -> None:
     async def check() -> None:
         inventory = Inventory.open(tmp_path, clock=lambda: NOW)
@@ -90,7 +94,7 @@ def test_a_run_moves_its_machines_along_the_lifecycle(rack: Rack) -> None:
     run = begin(store, [ids["n1"], ids["n2"], ids["borrowed"]])
     assert state(store, "n1") == "allocated"
     for name in ("n1", "n2"):
-        store.write(lambda c, m=ids[name]: installations.record_erasing(c, m, f"i-{m}", "D1", NOW))
+        erase(store, ids[name])
         assert state(store, name) == "deploying"
     finish(store, run.id, succeeded=[ids["n1"]], failed=[ids["n2"]])
     found = {name: state(store, name) for name in ids}
