@@ -10,6 +10,7 @@ import typer
 from rackwright.api.cli import output
 from rackwright.api.cli.session import Exit, OutputOption, settings
 from rackwright.api.doctor.gate import require
+from rackwright.api.wiring.rack import namespace_of
 from rackwright.lab import rack as racks
 from rackwright.lab.errors import LabError
 
@@ -56,10 +57,9 @@ def status(directory: StateDir = None, fmt: OutputOption = output.Format.TABLE) 
 def down(directory: StateDir = None) -> None:
     """Remove the rack: processes, namespace, disks. Nothing is left."""
     try:
-        racks.down(state_dir(directory))
+        racks.down(state_dir(directory), report=output.note)
     except LabError as error:
         raise _refused(error) from error
-    output.note("the rack is down")
 
 
 @app.command("exec", context_settings={"ignore_unknown_options": True})
@@ -69,7 +69,7 @@ def execute(
 ) -> None:
     """Run a command inside the rack's network."""
     try:
-        namespace = racks.namespace(state_dir(directory))
+        namespace = namespace_of(state_dir(directory))
     except LabError as error:
         raise _refused(error) from error
     ip = shutil.which("ip") or "ip"

@@ -35,9 +35,7 @@ def collect(
         if isinstance(evidence, Mapping):
             by_machine.setdefault(str(task["machine"]), {})[str(task["stage"])] = evidence
     proofs = _proofs(tasks)
-    return [
-        _row(machine, by_machine.get(str(machine["name"]), {}), proofs) for machine in machines
-    ]
+    return [_row(machine, by_machine.get(str(machine["name"]), {}), proofs) for machine in machines]
 
 
 def problems(rows: Sequence[Mapping[str, Any]]) -> list[str]:

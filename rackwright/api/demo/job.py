@@ -23,6 +23,7 @@ from rackwright.api.cli.machine import all_machines
 from rackwright.api.demo import evidence
 from rackwright.api.doctor.gate import require
 from rackwright.api.settings import Settings
+from rackwright.api.wiring.rack import is_up, namespace_of
 from rackwright.engine.images import build as images
 from rackwright.lab import rack as racks
 
@@ -57,29 +58,28 @@ class DemoJob:
 
     def run(self) -> int:
         """The exit code: 0 when every machine is proved."""
-        kept = racks.is_up(self.lab_dir)
+        kept = is_up(self.lab_dir)
         if not kept:
             require("lab")
         self.home.mkdir(parents=True, exist_ok=True)
         self._build_images()
         try:
             if not kept:
+                racks.down(self.lab_dir, report=output.note)  # what a crash left
                 self._rack_machines()
             with self._owner(), connect(self.settings) as client:
                 return self._provision(client)
         finally:
             if not self.keep:
                 self._step("taking the rack down")
-                racks.down(self.lab_dir)
+                racks.down(self.lab_dir, report=output.note)
                 shutil.rmtree(self.settings.data_dir, ignore_errors=True)
 
     def _build_images(self) -> None:
         self._step("building the ramdisk and the OS image (cached when nothing changed)")
         self.settings.artifacts.mkdir(parents=True, exist_ok=True)
         for name in ARTIFACTS:
-            images.build(
-                name, variant="virtual", store=self.settings.artifacts, report=output.note
-            )
+            images.build(name, variant="virtual", store=self.settings.artifacts, report=output.note)
 
     def _rack_machines(self) -> None:
         # A data directory without its rack is of no use to a new one.
@@ -91,7 +91,7 @@ class DemoJob:
     @contextlib.contextmanager
     def _owner(self) -> Iterator[None]:
         """The controller, inside the rack's network."""
-        namespace = racks.namespace(self.lab_dir)
+        namespace = namespace_of(self.lab_dir)
         log = self.home / "controller.log"
         command = [
             "ip", "netns", "exec", namespace,
@@ -196,4 +196,5 @@ class DemoJob:
         return 0 if final["status"] == "succeeded" and not missing else 1
 
     def _step(self, what: str) -> None:
-        output.err.print(f"[bold cyan]{output.duration(time.monotonic() - self._began):>6}[/] {what}")
+        took = output.duration(time.monotonic() - self._began)
+        output.err.print(f"[bold cyan]{took:>6}[/] {what}")

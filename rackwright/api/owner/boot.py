@@ -33,6 +33,7 @@ from rackwright.api.owner.directory import InventoryDirectory
 from rackwright.api.wiring.certificates import CertificateAuthority, ramdisk_principal
 from rackwright.engine.errors import OperatorError
 from rackwright.engine.executors.ports import RamdiskContact
+from rackwright.engine.images.artifact import Artifact
 from rackwright.inventory import boot_tokens, machines
 from rackwright.inventory.errors import HostKeyConflictError, TokenRefusedError
 from rackwright.inventory.facade import Inventory
@@ -148,6 +149,26 @@ class BootService:
             return {"url": "", "address": ""}
         address = self._inventory.segment(view.segment).boot_server
         return {"url": f"http://{address}:{self._port}" if address else "", "address": address}
+
+    def artifacts_for(
+        self, machine_id: str, artifacts: Mapping[str, Artifact]
+    ) -> dict[str, dict[str, object]]:
+        """Digest and files of each artifact, with the URLs at which the machine gets them."""
+        base = self.controller_for(machine_id)["url"]
+        return {
+            name: {
+                "digest": artifact.digest,
+                "files": {
+                    file: {
+                        "sha256": entry.sha256,
+                        "size_bytes": entry.size_bytes,
+                        "url": f"{base}/boot/file/{artifact.digest}/{file}" if base else "",
+                    }
+                    for file, entry in artifact.files.items()
+                },
+            }
+            for name, artifact in artifacts.items()
+        }
 
     async def serve_for(self, machine_id: str) -> None:
         """Have the machine's segment served again (after a restart, for a ramdisk that lives)."""

@@ -1,4 +1,4 @@
-"""The journal as events for people: names in place of indices, secrets never (they are not in it)."""
+"""The journal as events for people: names in place of indices. It holds no secrets."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

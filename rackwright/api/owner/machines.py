@@ -32,7 +32,7 @@ class MachineService:
         report = await self._inventory.enrol(text, filename, actor=OPERATOR)
         answer: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": []}
         for machine in report.machines:
-            answer[machine.result].append(machine.name)
+            answer[machine.outcome].append(machine.name)
         return answer
 
     def page(self, *, selector: str, state: str, after: str, limit: int) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Owner:
         authority = CertificateAuthority(settings.data_dir / "keys")
         artifacts = ArtifactStore(settings.artifacts, settings.image_variant)
         drivers = PowerDrivers()
-        self._stack.push_async_callback(_close_drivers, drivers)
+        self._stack.push_async_callback(drivers.close)
         boot = BootService(
             inventory,
             authority,
@@ -157,7 +157,3 @@ def _private_tmpfs() -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-
-
-async def _close_drivers(drivers: PowerDrivers) -> None:
-    drivers.close()

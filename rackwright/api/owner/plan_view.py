@@ -31,7 +31,12 @@ def _table(table: Table) -> dict[str, Any]:
     rows: Sequence[dict[str, str]] = [
         dict(zip(table.columns, row, strict=True)) for row in table.rows
     ]
-    return {"title": table.title, "columns": list(table.columns), "rows": rows, "empty": table.empty}
+    return {
+        "title": table.title,
+        "columns": list(table.columns),
+        "rows": rows,
+        "empty": table.empty,
+    }
 
 
 def _changes(plan: Plan) -> bool:

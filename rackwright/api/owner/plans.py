@@ -19,6 +19,7 @@ from rackwright.engine.plan.model import Plan
 from rackwright.engine.plan.resolve import resolve
 from rackwright.engine.plan.spec import parse_spec
 from rackwright.inventory import selectors
+from rackwright.inventory.errors import SelectorError
 from rackwright.inventory.facade import Inventory
 from rackwright.inventory.plans import PlanRecord
 from rackwright.inventory.runs import Snapshot
@@ -199,7 +200,7 @@ def _selection(views: Sequence[MachineView]) -> Callable[[str, Machine], bool]:
         if text not in parsed:
             try:
                 parsed[text] = selectors.parse(text)
-            except selectors.SelectorError as error:
+            except SelectorError as error:
                 raise ValueError(str(error)) from error
         return selectors.matches(parsed[text], labels[str(machine.id)])
 

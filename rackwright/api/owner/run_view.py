@@ -1,4 +1,4 @@
-"""Runs as the API gives them: names for states, stages with counts, machines with where they are."""
+"""Runs as the API gives them: states by name, stages with counts, machines and their place."""
 
 import json
 from collections import Counter
@@ -29,9 +29,7 @@ def is_over(view: RunView) -> bool:
 class RunViews:
     """``live``: the runs that this owner drives, by id."""
 
-    def __init__(
-        self, inventory: Inventory, plans: PlanService, live: Mapping[str, Live]
-    ) -> None:
+    def __init__(self, inventory: Inventory, plans: PlanService, live: Mapping[str, Live]) -> None:
         self._inventory = inventory
         self._plans = plans
         self._live = live

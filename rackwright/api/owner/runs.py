@@ -232,9 +232,7 @@ class RunService:
     def _executor(
         self, run_id: str, plan: Plan, artifacts: Mapping[str, Artifact], view: RunView
     ) -> Executor:
-        directory = InventoryDirectory(
-            self._inventory, self._authority, self._drivers, artifacts
-        )
+        directory = InventoryDirectory(self._inventory, self._authority, self._drivers, artifacts)
         library = self._plans.library_of(plan.digest)
         booted = {str(intent.detail.get("machine")) for intent in view.intents("power")}
         scope = Scope(
@@ -248,7 +246,7 @@ class RunService:
             script_text=lambda role, path: library.file(f"roles/{role}/{path}").data.decode(),
             outputs=view.outputs,
             leader=view.leader,
-            artifacts=lambda: {},
+            artifacts=lambda machine_id: self._boot.artifacts_for(machine_id, artifacts),
             controller=self._boot.controller_for,
             booted=lambda machine_id: machine_id in booted,
             journaled=_journaled(view),

@@ -27,7 +27,7 @@ def context(
         "attempt": attempt,
         "outputs": outputs_values(scope.plan, scope.outputs()),
         "files": dict(files),
-        "artifacts": {name: dict(about) for name, about in scope.artifacts().items()},
+        "artifacts": {name: dict(about) for name, about in scope.artifacts(machine.id).items()},
         "controller": dict(scope.controller(machine.id)),
     }
     if installing:

@@ -17,7 +17,7 @@ from rackwright.engine.run.ports import OutcomeSink
 
 class Render(Protocol):
     def __call__(
-        self, source_id: str, text: str, context: Mapping[str, object]
+        self, source_id: str, text: str, context: Mapping[str, object], /
     ) -> Awaitable[str]: ...
 
 
@@ -59,8 +59,9 @@ class Scope:
     outputs: Callable[[], StageOutputs]
     leader: Callable[[str], str]
     """Group name -> the elected machine's id, "" while there is none."""
-    artifacts: Callable[[], Mapping[str, Mapping[str, object]]]
-    """Artifact reference -> {digest, size_bytes, url, ...}."""
+    artifacts: Callable[[str], Mapping[str, Mapping[str, object]]]
+    """Machine id -> artifact reference -> {digest, files: {name: {sha256, size_bytes, url}}}; the
+    URLs are those that this machine reaches."""
     controller: Callable[[str], Mapping[str, str]]
     """Machine id -> {url, address} of the controller as that machine reaches it."""
     booted: Callable[[str], bool] = lambda _machine_id: False

@@ -1,7 +1,7 @@
 """Artifacts in a store: a folder by digest, a manifest, and which digest is the current one.
 
 ``<store>/<name with / -> _>/<digest>/`` holds the files and ``manifest.json``;
-``<store>/<name>/current`` names a digest. The digest is SHA-256 over canonical JSON of
+``<store>/<name>/current-<variant>`` names a digest. The digest is SHA-256 over canonical JSON of
 ``{name, variant, files}``, so that it says exactly what is served and nothing of when it was built.
 """
 
@@ -79,14 +79,14 @@ def hash_file(path: Path) -> ArtifactFile:
     return ArtifactFile(sha256=digest.hexdigest(), size_bytes=path.stat().st_size)
 
 
-def load(store: Path, name: str) -> Artifact:
-    """The current artifact of that name. Raises OperatorError if none was built."""
+def load(store: Path, name: str, variant: str) -> Artifact:
+    """The current artifact of that name and variant. Raises OperatorError if none was built."""
     base = folder(store, name)
-    hint = f"build it: rackwright image build {name}"
+    hint = f"build it: rackwright image build {name} --variant {variant}"
     try:
-        digest = (base / "current").read_text().strip()
+        digest = (base / f"current-{variant}").read_text().strip()
     except FileNotFoundError:
-        raise OperatorError(f"artifact {name} was not built yet", hint=hint) from None
+        raise OperatorError(f"artifact {name} ({variant}) was not built yet", hint=hint) from None
     return read(base / digest)
 
 
@@ -157,7 +157,7 @@ def make_current(store: Path, artifact: Artifact) -> None:
     base = folder(store, artifact.name)
     pending = base / f".current.{os.getpid()}"
     pending.write_text(artifact.digest + "\n")
-    pending.replace(base / "current")
+    pending.replace(base / f"current-{artifact.manifest['variant']}")
     _fsync(base)
 
 
