@@ -1,5 +1,6 @@
 """An inventory in a fresh directory, a clock that tests move, and an enrolment to start from."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from rackwright.inventory import enrol
-from rackwright.inventory.database import Database, open_database
+from rackwright.inventory.database import FILE_NAME, Database, open_database
 from rackwright.inventory.secrets import SecretBox
 
 T = TypeVar("T")
@@ -51,8 +52,11 @@ machines:
 class Store:
     """A database and its secrets, driven without an event loop."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, template: Path) -> None:
+        """``template`` is a migrated database: making one takes longer than most tests."""
         self.directory = directory
+        directory.mkdir(mode=0o700)
+        shutil.copy(template, directory / FILE_NAME)
         self.box = SecretBox(directory / "keys" / "secret.key")
         self.database: Database = open_database(directory, now=NOW)
 
@@ -68,9 +72,16 @@ class Store:
         return self.write(lambda c: enrol.apply(c, self.box, parsed, actor="tester", now=NOW))
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("template")
+    open_database(directory, now=NOW).close()
+    return directory / FILE_NAME
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store(tmp_path / "data")
+def store(tmp_path: Path, template: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "data", template)
     yield made
     made.database.close()
 
