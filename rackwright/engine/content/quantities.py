@@ -4,8 +4,8 @@ import math
 import re
 from dataclasses import dataclass
 
-_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6}(?:\.\d{1,3})?)s)?\Z")
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,3})?) ?(B|[KMGTP]B|[KMGTP]iB)\Z")
+_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6}(?:\.\d{1,3})?)s)?\Z", re.ASCII)
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,3})?) ?(B|[KMGTP]B|[KMGTP]iB)\Z", re.ASCII)
 _FACTORS = {"B": 1} | {
     f"{letter}{suffix}": base ** (power + 1)
     for power, letter in enumerate("KMGTP")
@@ -21,7 +21,7 @@ def duration_s(text: object) -> float | None:
     """Seconds; None if it is not a duration. '500ms' is one too."""
     if not isinstance(text, str) or not text:
         return None
-    if re.fullmatch(r"\d{1,6}ms", text):
+    if re.fullmatch(r"[0-9]{1,6}ms", text):
         return int(text[:-2]) / 1000
     match = _DURATION.match(text)
     if match is None:
@@ -69,7 +69,7 @@ def amount(value: object) -> Amount | None:
     """A whole number >= 0 or '1%'..'100%'; None if it is neither."""
     if isinstance(value, int) and not isinstance(value, bool):
         return Amount(value) if 0 <= value <= 10_000_000 else None
-    if isinstance(value, str) and re.fullmatch(r"\d{1,3}%", value):
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}%", value):
         percent = int(value[:-1])
         return Amount(percent, is_percent=True) if 1 <= percent <= 100 else None
     return None

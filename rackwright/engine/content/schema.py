@@ -137,6 +137,9 @@ def _message(error: ValidationError) -> str:
 def _wanted(error: ValidationError) -> str:
     if error.validator == "enum" and isinstance(error.validator_value, list):
         return near(str(error.instance), [str(v) for v in error.validator_value])
+    is_text_wanted = error.validator == "type" and error.validator_value == "string"
+    if is_text_wanted and isinstance(error.instance, bool | int | float):
+        return "quote it"
     if isinstance(error.schema, dict) and isinstance(error.schema.get("description"), str):
         return str(error.schema["description"])[:200]
     return ""

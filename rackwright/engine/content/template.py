@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 MAX_SOURCE_CHARS = 256 << 10
 _GLOBALS = ("range", "dict", "namespace")
 _REMOVED_FILTERS = ("attr", "random", "pprint", "urlize", "xmlattr")
-_PLAIN = (str, int, float, list, tuple, dict, StrictUndefined, type(None))
+_PLAIN = (str, int, float, StrictUndefined, type(None))
 
 
 def shell_quote(value: object) -> str:
@@ -34,9 +34,19 @@ def shell_quote(value: object) -> str:
 def _only_plain(_: Context, value: Any) -> Any:
     """Functions and objects are no text. Taking the context also keeps Jinja from evaluating
     constant output (``'a' * 10**9``) while it compiles, in the wrong process."""
+    _refuse_objects(value, 0)
+    return value
+
+
+def _refuse_objects(value: Any, depth: int) -> None:
+    if isinstance(value, list | tuple | dict) and depth < 30:
+        for inner in value.items() if isinstance(value, dict) else value:
+            _refuse_objects(inner, depth + 1)
+        return
+    if isinstance(value, StrictUndefined) and depth:
+        str(value)  # raises: inside a list it would be written as "Undefined"
     if not isinstance(value, _PLAIN):
         raise TypeError(f"a {type(value).__name__} cannot be written out")
-    return value
 
 
 def environment() -> ImmutableSandboxedEnvironment:

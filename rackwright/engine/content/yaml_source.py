@@ -23,6 +23,7 @@ _NO_KEYS: Mapping[str, Mark] = {}
 _INT = re.compile(r"[-+]?[0-9]{1,18}\Z")
 _HEX = re.compile(r"0x[0-9a-fA-F]{1,15}\Z|0o[0-7]{1,20}\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?\Z")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _CONSTANTS: Mapping[str, Scalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -244,7 +245,7 @@ class _Builder:
     def _scalar(self, event: Any, mark: Mark) -> None:
         top = self._stack[-1] if self._stack else None
         if top is not None and top.is_mapping and top.key is None:
-            key = event.value
+            key = _joined(event.value, mark)
             if key in top.keys:
                 raise ContentError(
                     mark,
@@ -254,7 +255,7 @@ class _Builder:
             top.key = key
             top.keys[key] = mark
             return
-        value = event.value if event.style else _resolve(event.value)
+        value = _joined(event.value, mark) if event.style else _resolve(event.value)
         self._put(Node(mark, value, _NO_KEYS))
 
     def _put(self, node: Node) -> None:
@@ -279,6 +280,16 @@ def _resolve(text: str) -> Scalar:
     if len(text) <= 40 and _FLOAT.match(text):
         return float(text)
     return text
+
+
+def _joined(text: str, mark: Mark) -> str:
+    r"""Pairs of ``\ud83d\ude00`` escapes, as JSON writes them, become one character."""
+    if not _SURROGATE.search(text):
+        return text
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError as error:
+        raise ContentError(mark, "half of a surrogate pair stands here") from error
 
 
 def _anchor_error(mark: Mark) -> ContentError:
