@@ -76,13 +76,13 @@ def compile_plan(
     )
     name = spec.workflow if spec is not None else workflow
     found = library.workflow(name, spec.workflow_mark if spec is not None else None)
-    resolved = resolve(library, found, spec)
-    check_destruction(resolved)
     if spec is None and found.groups:
         raise OperatorError(
             f"workflow {name} has groups, and no cluster spec says who is in them",
             hint="use `rackwright cluster plan SPEC`",
         )
+    resolved = resolve(library, found, spec)
+    check_destruction(resolved)
     if spec is not None:
         check_selectors(given, spec)
     return _assemble(given, resolved, _choose(given, resolved))

@@ -74,7 +74,7 @@ def choose_drive(machine: Machine, rules: Sequence[DiskRule], select: Select) ->
 def distinct_drives(drives: Sequence[Drive]) -> tuple[Drive, ...]:
     """Each drive once, however many paths lead to it, by serial."""
     by_identity: dict[tuple[object, ...], Drive] = {}
-    for index, drive in enumerate(sorted(drives, key=lambda d: (d.serial, d.wwn, d.path))):
+    for index, drive in enumerate(sorted(drives, key=_order)):
         by_identity.setdefault(_identity(drive, index), drive)
     return tuple(by_identity.values())
 
@@ -123,6 +123,10 @@ def _fits_size(rule: DiskRule, drive: Drive) -> bool:
     if rule.min_size_bytes is not None and size < rule.min_size_bytes:
         return False
     return rule.max_size_bytes is None or size <= rule.max_size_bytes
+
+
+def _order(drive: Drive) -> tuple[str, str, int, str, str]:
+    return (drive.serial, drive.wwn, drive.size_bytes, drive.model, drive.path)
 
 
 def _is_real(text: str) -> bool:
