@@ -4,13 +4,18 @@ Format: Linux Documentation/driver-api/early-userspace/buffer-format.rst ("newc"
 every header and body is padded to four bytes. Hard links become copies.
 """
 
+import io
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
 _DIRECTORY, _FILE, _SYMLINK, _CHARACTER = 0o040000, 0o100000, 0o120000, 0o020000
 # The kernel opens /dev/console for init before anything mounts devtmpfs.
 _DEVICES = (("dev/console", 0o600, 5, 1), ("dev/null", 0o666, 1, 3))
+_MICROCODE = (
+    ("AuthenticAMD.bin", "usr/lib/firmware/amd-ucode/microcode_amd"),
+    ("GenuineIntel.bin", "usr/lib/firmware/intel-ucode/"),
+)
 
 
 class CpioWriter:
@@ -61,6 +66,30 @@ def write_initramfs(tar: tarfile.TarFile, sink: IO[bytes], skip: Callable[[str],
     for name, mode, major, minor in _DEVICES:
         writer.entry(name, _CHARACTER | mode, device=(major, minor))
     writer.close()
+
+
+def early_microcode(files: Mapping[str, bytes]) -> bytes:
+    """An uncompressed cpio with the CPU vendors' microcode, to stand before the packed root; empty
+    where there is none.
+
+    ``files`` are paths of a root without "./". Kernel Documentation/x86/microcode.rst, "Early load
+    microcode": the blobs of a vendor one after the other, in one file.
+    """
+    blobs = {
+        target: b"".join(body for name, body in sorted(files.items()) if name.startswith(source))
+        for target, source in _MICROCODE
+    }
+    if not any(blobs.values()):
+        return b""
+    buffer = io.BytesIO()
+    writer = CpioWriter(buffer)
+    for folder in ("kernel", "kernel/x86", "kernel/x86/microcode"):
+        writer.entry(folder, _DIRECTORY | 0o755)
+    for target, body in blobs.items():
+        if body:
+            writer.entry(f"kernel/x86/microcode/{target}", _FILE | 0o644, body=body)
+    writer.close()
+    return buffer.getvalue()
 
 
 def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:

@@ -5,12 +5,13 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from rackwright.engine.images.cpio import write_initramfs
+from rackwright.engine.images.cpio import early_microcode, write_initramfs
 
 KERNEL, INITRD = "vmlinuz", "initrd.zst"
 # What the ramdisk wants on its command line beside console, controller and token.
 CMDLINE = "systemd.gpt_auto=0 raid=noautodetect"
 # The kernel is a file of its own; mmdebstrap itself needs apt's folders up to its end.
+_MICROCODE = ("usr/lib/firmware/intel-ucode/", "usr/lib/firmware/amd-ucode/")
 _LEFT_OUT = ("boot/", "etc/apt/", "var/lib/apt/")
 
 
@@ -18,8 +19,10 @@ def pack_ramdisk(root: Path, into: Path) -> dict[str, object]:
     """Write both files; returns the manifest's meta."""
     with tarfile.open(root) as tar:
         release = extract_kernel(tar, into / KERNEL)
+        with (into / INITRD).open("wb") as early:
+            early.write(early_microcode(_microcode(tar)))
         with (
-            (into / INITRD).open("wb") as sink,
+            (into / INITRD).open("ab") as sink,
             subprocess.Popen(
                 ["zstd", "-q", "-12", "-T0", "-c"], stdin=subprocess.PIPE, stdout=sink
             ) as zstd,
@@ -33,7 +36,21 @@ def pack_ramdisk(root: Path, into: Path) -> dict[str, object]:
 
 
 def _is_left_out(name: str) -> bool:
-    return name.startswith(_LEFT_OUT)
+    return name.startswith((*_LEFT_OUT, *_MICROCODE))
+
+
+def _microcode(tar: tarfile.TarFile) -> dict[str, bytes]:
+    found = {}
+    for member in tar:
+        name = member.name.removeprefix("./")
+        if (
+            name.startswith(_MICROCODE)
+            and (member.isfile() or member.islnk())
+            and not name.endswith((".asc", ".txt"))
+        ):
+            stream = tar.extractfile(member)
+            found[name] = stream.read() if stream else b""
+    return found
 
 
 def extract_kernel(tar: tarfile.TarFile, target: Path) -> str:
