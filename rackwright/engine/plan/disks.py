@@ -72,7 +72,9 @@ def choose_drive(machine: Machine, rules: Sequence[DiskRule], select: Select) ->
 
 
 def distinct_drives(drives: Sequence[Drive]) -> tuple[Drive, ...]:
-    """Each drive once, however many paths lead to it, by serial."""
+    """Each drive once, however many paths lead to it, in an order of its own."""
+    if len(drives) < 2:
+        return tuple(drives)
     by_identity: dict[tuple[object, ...], Drive] = {}
     for index, drive in enumerate(sorted(drives, key=_order)):
         by_identity.setdefault(_identity(drive, index), drive)
@@ -125,8 +127,9 @@ def _fits_size(rule: DiskRule, drive: Drive) -> bool:
     return rule.max_size_bytes is None or size <= rule.max_size_bytes
 
 
-def _order(drive: Drive) -> tuple[str, str, int, str, str]:
-    return (drive.serial, drive.wwn, drive.size_bytes, drive.model, drive.path)
+def _order(drive: Drive) -> tuple[bool, str, str, str]:
+    """External paths first: a drive that one of them leads to counts as external."""
+    return (not is_external(drive), drive.serial, drive.wwn, repr(drive))
 
 
 def _is_real(text: str) -> bool:
