@@ -6,7 +6,14 @@ Every power action is preceded by a committed intent. A protected machine is nev
 import asyncio
 from dataclasses import dataclass, field
 
-from rackwright.engine.drivers.power.base import BootDevice, PowerDriver, PowerState
+import structlog
+
+from rackwright.engine.drivers.power.base import (
+    ActionUnconfirmedError,
+    BootDevice,
+    PowerDriver,
+    PowerState,
+)
 from rackwright.engine.errors import MachineError, OperatorError, UnreachableError
 from rackwright.engine.executors.console import Consoles
 from rackwright.engine.executors.ports import RamdiskContact
@@ -15,6 +22,8 @@ from rackwright.engine.executors.scope import Scope, Subject
 from rackwright.engine.machine import Firmware, Machine
 
 CONNECT_PATIENCE_S = 60.0
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +135,12 @@ async def boot_from_network(power: PowerDriver, firmware: Firmware | None, attem
 
 
 async def start_again(power: PowerDriver) -> None:
-    """On if it is off, else one hard reset."""
-    if await power.power_state() is PowerState.OFF:
-        await power.power_on()
-    else:
-        await power.reset()
+    """On if it is off, else one hard reset. An action whose answer never came may have worked:
+    it is not sent again, and the machine itself tells within the deadline that follows."""
+    try:
+        if await power.power_state() is PowerState.OFF:
+            await power.power_on()
+        else:
+            await power.reset()
+    except ActionUnconfirmedError as error:
+        log.info("power action unconfirmed", error=str(error))

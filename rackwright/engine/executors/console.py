@@ -9,11 +9,10 @@ import re
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol, runtime_checkable
 
 import structlog
 
-from rackwright.engine.drivers.power.base import PowerDriver
+from rackwright.engine.drivers.power.base import ConsoleDriver, PowerDriver
 from rackwright.engine.errors import EngineError
 from rackwright.engine.executors.shell.base import Shell, script
 
@@ -22,14 +21,6 @@ LINE_CHARACTERS = 300
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 log = structlog.get_logger(__name__)
-
-
-@runtime_checkable
-class SerialConsole(Protocol):
-    """What a power driver may offer besides: the machine's serial console."""
-
-    def console(self) -> AsyncIterator[bytes]:
-        """Bytes as they come, until closed. Raises ``EngineError`` leaves."""
 
 
 class Ring:
@@ -74,8 +65,9 @@ class Consoles:
         sources = []
         if shell is not None:
             sources.append(asyncio.create_task(_follow_log(shell, ring)))
-        if isinstance(power, SerialConsole):
+        if isinstance(power, ConsoleDriver):
             sources.append(asyncio.create_task(_follow_serial(power, ring)))
+        await asyncio.sleep(0)  # they listen before anything happens
         try:
             yield
         finally:
@@ -91,14 +83,15 @@ async def _follow_log(shell: Shell, ring: Ring) -> None:
         log.debug("log no longer followed", error=str(error))
 
 
-async def _follow_serial(power: SerialConsole, ring: Ring) -> None:
+async def _follow_serial(power: ConsoleDriver, ring: Ring) -> None:
     try:
-        async for chunk in power.console():
-            ring.add(chunk)
+        async with power.console() as lines:
+            async for line in lines:
+                ring.add(line.encode() + b"\n")
     except EngineError as error:
         log.debug("console no longer followed", error=str(error))
 
 
 def _clean(line: bytes) -> str:
-    text = CONTROL.sub("", line.decode("utf-8", "replace").rsplit("\r", 1)[-1] or "")
+    text = CONTROL.sub("", line.decode("utf-8", "replace").rstrip("\r").rsplit("\r", 1)[-1])
     return text.rstrip()[:LINE_CHARACTERS]

@@ -5,6 +5,7 @@ the machines go on, and whoever resumes attaches to them.
 """
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -108,8 +109,16 @@ class Crew:
         except EngineError as error:
             await self._end(job)
             return job.failed(error)
-        except Exception as error:  # the runner's boundary: a failed event
-            log.exception("attempt broke", machine=job.machine_id, stage=job.subject.stage.name)
+        except Exception as error:  # noqa: BLE001 - becomes a failed event
+            log.error(
+                "attempt broke",
+                machine=job.machine_id,
+                stage=job.subject.stage.name,
+                attempt=job.attempt.attempt,
+                kind=type(error).__name__,
+                # where it broke, without values: a variable or a message may hold a secret
+                trace="".join(traceback.format_tb(error.__traceback__)),
+            )
             await self._end(job)
             return job.broke(error)
 

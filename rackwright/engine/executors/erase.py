@@ -73,7 +73,7 @@ class Erase:
         consoles = self.inband.boot.consoles
         async with consoles.following(job.machine_id, shell=host.shell, power=power):
             end = await self.inband.attach(job, "ramdisk", host, number)
-        return await self._after(job, host, end)
+        return await self._after(job, end)
 
     async def _not_in_ramdisk(self, job: Job, erasure: Erasure) -> Verdict:
         """Nothing answers as the ramdisk: it was rebooted, into the new OS or into nothing."""
@@ -133,11 +133,13 @@ class Erase:
         consoles = self.inband.boot.consoles
         async with consoles.following(job.machine_id, shell=host.shell, power=power):
             end = await self.inband.apply(job, "ramdisk", host, installing=True)
-        return await self._after(job, host, end)
+        return await self._after(job, end)
 
-    async def _after(self, job: Job, host: Host, end: step.StepEnd) -> Verdict:
+    async def _after(self, job: Job, end: step.StepEnd) -> Verdict:
         if verdict := self.inband.judged(end):
             return verdict
+        # asked for anew: the connection that apply began on may have been lost since
+        host = await self.inband.boot.reach.host(job.machine_id, "ramdisk", patience_s=PATIENCE_S)
         if not job.subject.stage.reboots:
             return await self.inband.verify(job, host, changed=True, checked=False)
         try:

@@ -74,7 +74,7 @@ class InBand:
         host = await self.host(job, place_of_check(job), PATIENCE_S)
         if job.attempt.resumed and await self._was_launched(job, host):
             job.apply_begins()
-            return await self._finish(job, host, await self.attach(job, job.place_of_apply, host))
+            return await self._finish(job, await self.attach(job, job.place_of_apply, host))
         said, why = await self.check(job, host)
         decided = steps.after_check(
             said,
@@ -91,16 +91,18 @@ class InBand:
         if job.place_of_apply != place_of_check(job):
             host = await self.host(job, job.place_of_apply, PATIENCE_S)
         end = await self.apply(job, job.place_of_apply, host)
-        return await self._finish(job, host, end)
+        return await self._finish(job, end)
 
     async def not_applicable(self, job: Job) -> Verdict:
         """A machine that came with an OS: there is nothing to boot or install, if it answers."""
         await self.host(job, "os", PROBE_PATIENCE_S if job.is_probe() else PATIENCE_S)
         return steps.not_applicable("the machine came with an operating system, which answers")
 
-    async def _finish(self, job: Job, host: Host, end: step.StepEnd) -> Verdict:
+    async def _finish(self, job: Job, end: step.StepEnd) -> Verdict:
         if verdict := self.judged(end):
             return verdict
+        # asked for anew: the connection that apply began on may have been lost since
+        host = await self.host(job, job.place_of_apply, PATIENCE_S)
         extra: dict[str, object] = {}
         if job.subject.stage.reboots:
             host, extra = await self.rebooted(job, host, job.place_of_apply)

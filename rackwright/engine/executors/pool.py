@@ -27,6 +27,9 @@ Place = Literal["os", "ramdisk"]
 HANDSHAKES = 200
 CONNECT_TIMEOUT_S = 10.0
 LOGIN_TIMEOUT_S = 30.0
+HOST_KEY_ALGORITHMS = "+ssh-*,rsa-sha2-*,ecdsa-*"
+"""After those of the trusted keys, all others: so that a machine that has no trusted key is seen
+as the wrong machine, and not as one that went away in mid-handshake."""
 KEEPALIVE_S = 10.0
 KEEPALIVE_COUNT = 4
 PAUSE_S = 1.0
@@ -157,6 +160,7 @@ class Pool:
                 client_keys=[self._key],
                 known_hosts=known_hosts,
                 host_key_alias=target.principal or None,
+                server_host_key_algs=HOST_KEY_ALGORITHMS,
                 x509_trusted_certs=None,
                 x509_trusted_cert_paths=[],
                 gss_host=None,
@@ -170,14 +174,6 @@ class Pool:
             raise HostKeyError(
                 f"the host key at {where} is not that of {target.principal or 'the machine'}: "
                 f"{error.reason}",
-                hint="find out which machine answers there before anything is run on it",
-            ) from error
-        except asyncssh.KeyExchangeFailed as error:
-            if "host key" not in error.reason.lower():
-                raise UnreachableError(f"no SSH session with {where}: {error.reason}") from error
-            raise HostKeyError(
-                f"{where} offers no host key of the kind that is trusted for "
-                f"{target.principal or 'the machine'}",
                 hint="find out which machine answers there before anything is run on it",
             ) from error
         except asyncssh.PermissionDenied as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from rackwright.engine.drivers.power.base import BootDevice, PowerDriver
+from rackwright.engine.drivers.power.base import ActionUnconfirmedError, BootDevice, PowerDriver
 from rackwright.engine.errors import EngineError, MachineError, UnreachableError
 from rackwright.engine.executors.boot import Boot
 from rackwright.engine.executors.pool import HostKeyError, LoginRefusedError, Place
@@ -97,4 +97,7 @@ async def _go_down(host: Host, power: PowerDriver | None, machine: Machine) -> N
             return  # the changed boot id decides
         raise reason
     log.info("reset instead of reboot", machine=machine.id, error=str(reason))
-    await power.reset()
+    try:
+        await power.reset()
+    except ActionUnconfirmedError as error:
+        log.info("reset unconfirmed", machine=machine.id, error=str(error))

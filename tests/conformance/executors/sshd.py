@@ -91,7 +91,10 @@ class Sshd:
     def sessions(self) -> list[int]:
         """The sshd processes of open connections."""
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in path.read_text().split()]
+        try:
+            return [int(pid) for pid in path.read_text().split()]
+        except OSError:
+            return []
 
     def drop_sessions(self) -> None:
         """As if every connection was lost."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 
 from rackwright.engine.errors import UnreachableError
 from rackwright.engine.executors.pool import HostKeyError, LoginRefusedError, Pool
-from rackwright.engine.executors.ports import SshTarget
+from rackwright.engine.executors.ports import RamdiskContact, SshTarget
 from rackwright.engine.executors.scope import Journaled
 from rackwright.engine.executors.shell.base import script
 from rackwright.engine.machine import Origin
@@ -56,10 +57,14 @@ def test_another_identity_is_refused(shared_sshd: Sshd, keys: Keys) -> None:
         "nothing to check": SshTarget("127.0.0.1", shared_sshd.port, "root", "m-1"),
         "no principal to check": shared_sshd.target(principal=""),
     }
+    accepted = []
     for what, target in wrong.items():
-        with pytest.raises(HostKeyError):
+        try:
             asyncio.run(boot_id(keys, target))
-            pytest.fail(what)
+        except HostKeyError:
+            continue
+        accepted.append(what)
+    assert not accepted
 
 
 def test_a_wrong_host_key_is_not_retried_quietly(ssh_bench: MakeBench, tmp_path: Path) -> None:
@@ -80,7 +85,7 @@ def test_a_refused_login_is_told_from_silence(own_sshd: Sshd, keys: Keys, tmp_pa
     silent = SshTarget(
         "127.0.0.1", free_port(), "root", "m-1", certificate_authority=keys.authority_line
     )
-    with pytest.raises(UnreachableError, match="Connect call failed|refused"):
+    with pytest.raises(UnreachableError, match="no answer by SSH"):
         asyncio.run(boot_id(keys, silent))
 
 
@@ -128,7 +133,7 @@ def test_apply_survives_a_lost_connection(
     os.mkfifo(go)
     world = ssh_bench(apply=f"echo ran >> {count}; read -r _ < {go}")
 
-    async def scenario() -> Result:
+    async def scenario() -> None:
         executor = world.executor()
         executor.start([fakes.attempt(0)])
         await until(count.exists)
@@ -137,9 +142,9 @@ def test_apply_survives_a_lost_connection(
         await asyncio.to_thread(go.write_text, "on\n")
         outcome = await world.sink.outcome(0)
         await executor.close()
-        return outcome.result
+        assert (outcome.result, outcome.error) == (Result.CHANGED, "")
 
-    assert asyncio.run(scenario()) is Result.CHANGED
+    asyncio.run(scenario())
     assert count.read_text() == "ran\n"
 
 
@@ -188,7 +193,7 @@ def test_files_are_pushed_once_and_checked(ssh_bench: MakeBench, tmp_path: Path)
     world.directory.files["bundle/x"] = local
     target = world.directory.targets["m-1"]
     here = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    world.directory.contacts["m-1"] = fakes.RamdiskContact("127.0.0.1", here, target)
+    world.directory.contacts["m-1"] = RamdiskContact("127.0.0.1", here, target)
     assert asyncio.run(world.once()).result is Result.CHANGED
     assert (tmp_path / "copy").read_bytes() == local.read_bytes()
     pushed = next(Path("/run/rackwright/files").glob("*-a_bundle.tar"))
@@ -204,8 +209,6 @@ def test_files_are_pushed_once_and_checked(ssh_bench: MakeBench, tmp_path: Path)
 
 
 def test_a_truncated_script_runs_nothing(tmp_path: Path) -> None:
-    import subprocess
-
     text = f"touch {tmp_path}/ran\n"
     done = subprocess.run(
         ["bash", "-c", script("supervisor"), "rackwright", str(len(text) + 10), "5", "lifeline"],

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from rackwright.engine.schedule.events import Mode, Result
-from tests.conformance.executors.bench import until
+from tests.conformance.executors.bench import Bench, until
 from tests.conformance.executors.conftest import MakeBench
 from tests.unit.engine.executors import fakes
 
@@ -157,7 +158,7 @@ def test_the_machine_refuses_a_duplicate_start(bench: MakeBench, tmp_path: Path)
     world = bench(apply=f"echo ran >> {count}; read -r _ < {go}")
 
     async def scenario() -> None:
-        one, other = world.executor(), world.executor()
+        one = world.executor()
         other_sink = world.sink = fakes.Sink()
         other = world.executor()
         one.start([fakes.attempt(0)])
@@ -220,7 +221,7 @@ def test_scripts_pick_themselves_by_os_family(bench: MakeBench, tmp_path: Path) 
     stage = fakes.stage("one")
     chosen = {**stage.scripts, f"apply@{family}": "special.sh"}
     world = bench(
-        stages=[fakes.replace(stage, scripts=chosen)],
+        stages=[replace(stage, scripts=chosen)],
         content={"special.sh": f"touch {tmp_path}/special"},
         apply="false",
     )
@@ -258,11 +259,7 @@ def hang(tmp_path: Path) -> str:
     return f"sh -c 'echo $$ > {tmp_path}/pid; exec sleep 600'"
 
 
-def cancelled_in(world: object, tmp_path: Path, phase: str) -> None:
-    from tests.conformance.executors.bench import Bench
-
-    assert isinstance(world, Bench)
-
+def cancelled_in(world: Bench, tmp_path: Path, phase: str) -> None:
     async def scenario() -> None:
         executor = world.executor()
         executor.start([fakes.attempt(0)])

@@ -26,9 +26,9 @@ child=$!
   kill -KILL -- "-$child"
 ) >/dev/null 2>&1 &
 guard=$!
+disown "$guard" # or bash reports its end on the script's stderr
 exec 4<&-
 wait "$child"
 status=$?
 kill -KILL "$guard" 2>/dev/null
-wait "$guard" 2>/dev/null
 exit "$status"

@@ -2,7 +2,7 @@
 
 import asyncio
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -163,7 +163,7 @@ class Renderer:
     """Jinja2 as the product has it: strict, with the quoting filter."""
 
     def __init__(self) -> None:
-        self._environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701
+        self._environment = Environment(undefined=StrictUndefined, autoescape=False)
         self._environment.filters["q"] = quoted
 
     async def __call__(self, source_id: str, text: str, context: Mapping[str, object]) -> str:
@@ -322,16 +322,19 @@ class Netboot:
     """Arms in memory; ``on_arm`` stands for the machine that then boots and reports."""
 
     order: list[str]
-    contact: RamdiskContact | None = None
+    directory: "Directory | None" = None
+    on_arm: Callable[[], None] = lambda: None
 
     async def arm(self, machine_id: str, run_id: str, stage: str, ttl_s: float) -> None:
         self.order.append("arm")
+        self.on_arm()
 
     async def disarm(self, machine_id: str) -> None:
         self.order.append("disarm")
 
     async def wait_for_contact(self, machine_id: str, run_id: str) -> RamdiskContact:
-        if self.contact is None:
+        contact = self.directory.ramdisk_contact(machine_id) if self.directory else None
+        if contact is None:
             await asyncio.Event().wait()
-        assert self.contact is not None
-        return self.contact
+        assert contact is not None
+        return contact
