@@ -1,42 +1,26 @@
 """Schema migrations, run programmatically by ``upgrade``; they ship inside the package."""
 
-from pathlib import Path
-
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine, inspect, text
 
 from rackwright.inventory.errors import NewerSchemaError
 
-
-def config() -> Config:
-    """Alembic's configuration, without an ini file."""
-    made = Config()
-    made.set_main_option("script_location", str(Path(__file__).parent))
-    made.set_main_option("path_separator", "os")
-    return made
+HEAD = "0001"  # the newest revision under versions/; a test holds it there
 
 
 def upgrade(engine: Engine) -> None:
     """Bring the schema to this version's. Raises NewerSchemaError when it is ahead of us."""
-    settings = config()
-    scripts = ScriptDirectory.from_config(settings)
     with engine.begin() as connection:  # all of it or nothing: SQLite's DDL is transactional
-        current = _current(connection, scripts)
-        if current == scripts.get_current_head():
+        revision = None
+        if inspect(connection).has_table("alembic_version"):
+            revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        if revision == HEAD:
             return
-        settings.attributes["connection"] = connection
-        command.upgrade(settings, "head")
+        # alembic is half of this package's import time, and needed only here
+        from rackwright.inventory.migrations import runner
 
-
-def _current(connection: Connection, scripts: ScriptDirectory) -> str | None:
-    revision = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in scripts.walk_revisions()}
-    if revision is not None and revision not in known:
-        raise NewerSchemaError(
-            f"the database has schema {revision}, which this version does not know",
-            hint="a newer Rackwright made it: use that version, or restore an older backup",
-        )
-    return revision
+        if revision is not None and revision not in runner.known_revisions():
+            raise NewerSchemaError(
+                f"the database has schema {revision}, which this version does not know",
+                hint="a newer Rackwright made it: use that version, or restore an older backup",
+            )
+        runner.run(connection)

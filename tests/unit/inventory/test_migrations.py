@@ -14,7 +14,8 @@ from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.pool import StaticPool
 
 from rackwright.inventory import tables
-from rackwright.inventory.migrations import config, upgrade
+from rackwright.inventory.migrations import HEAD, upgrade
+from rackwright.inventory.migrations.runner import config, known_revisions
 
 
 @pytest.fixture
@@ -39,3 +40,7 @@ def test_an_upgrade_makes_every_table_and_a_second_changes_nothing(alembic_engin
 def test_every_constraint_is_named() -> None:
     for table in tables.metadata.tables.values():
         assert all(constraint.name for constraint in table.constraints), table.name
+
+
+def test_the_head_is_the_newest_revision() -> None:
+    assert known_revisions()[0] == HEAD
