@@ -30,6 +30,7 @@ PROBED: Final = 2  # its check said unsatisfied, or it ran in full: not probed a
 IN_WAVE: Final = 4  # it holds a place in its stage's wave, from its first full start to its end
 WAVE_FAILED: Final = 8  # it ended badly while in the wave
 SKIPPING: Final = 16  # an operator skipped it while it ran
+STARTED: Final = 32  # it ran in full since it was last opened: a halting wave lets it go on
 
 # what a group's election has come to, beside the index of the elected machine
 PENDING: Final = -1
@@ -149,13 +150,15 @@ class Board:
             self.dead[edge.target] += dead
 
     def edge_status(self, index: int) -> tuple[bool, bool]:
-        """Whether a barrier is met by the counts as they are, and whether it never can be."""
+        """Whether a barrier is met by the counts as they are, and whether it never can be: not
+        said of a stage whose participants an election will still name."""
         edge = self.topology.edges[index]
         s = edge.source
         if edge.wait == "settled":
             return self.open[s] == 0, False
         required = edge.required(self.total[s])
-        return self.ok[s] >= required, self.ok[s] + self.open[s] < required
+        dead = not self.unresolved[s] and self.ok[s] + self.open[s] < required
+        return self.ok[s] >= required, dead
 
     def _recount_waves(self) -> None:
         count = self.topology.machine_count

@@ -121,7 +121,8 @@ class Cause(IntEnum):
     OPERATOR = 6  # skipped by an operator
     RETRY = 7  # re-opened by an operator's retry
     MEANS = 8  # a means re-opened for the retry of its end; subject: the end's task
-    END = 9  # an end that waits for its means before its retry; subject: the end's own task
+    END = 9  # an end that waits for its means: its retry goes through them, or nobody waits for
+    # the answer to its probe any more; subject: the end's own task
 
 
 class Start(NamedTuple):

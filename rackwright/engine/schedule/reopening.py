@@ -10,7 +10,7 @@ from rackwright.engine.schedule.board import Board
 from rackwright.engine.schedule.events import Cause
 
 Mark = tuple[int, int, Cause, int]
-_ATTEMPT_FLAGS = b.PROBING | b.PROBED | b.IN_WAVE | b.WAVE_FAILED | b.SKIPPING
+_ATTEMPT_FLAGS = b.PROBING | b.PROBED | b.IN_WAVE | b.WAVE_FAILED | b.SKIPPING | b.STARTED
 _BAD = (b.FAILED, b.BLOCKED, b.CANCELLED)
 
 
@@ -21,15 +21,34 @@ def reopen(board: Board, failed: Iterable[int]) -> list[Mark]:
     Returns the marks to journal: (task, WAITING, cause, subject).
     """
     opened: dict[int, None] = {}
-    for task in failed:
+    failed = list(failed)
+    for task in (*failed, *_reopen_elections(board, retried=bool(failed))):
         _open(board, opened, task)
         _open_means(board, opened, task)
-    board.leader[:] = [b.PENDING if x == b.VOID else x for x in board.leader]
     _unblock(board, opened)
-    if opened:
-        _open_conclusions(board, opened)
-        board.recount()
+    _open_conclusions(board, opened)
+    board.recount()
     return [(task, b.WAITING, Cause.RETRY, -1) for task in opened]
+
+
+def _reopen_elections(board: Board, *, retried: bool) -> list[int]:
+    """Elections that came to nothing are open again: those that were answered with "nobody" by a
+    retry only. Returns the tasks which failed with them, on whichever machine."""
+    machines = board.topology.machine_count
+    found: list[int] = []
+    for group, leader in enumerate(board.leader):
+        if leader != b.VOID:
+            continue
+        tasks = [
+            task
+            for s in board.topology.picked[group]
+            for task in range(s * machines, (s + 1) * machines)
+            if board.state[task] == b.FAILED
+        ]
+        if retried or not tasks:
+            board.leader[group] = b.PENDING
+            found.extend(tasks)
+    return found
 
 
 def _open(board: Board, opened: dict[int, None], task: int) -> None:
@@ -56,20 +75,27 @@ def _unblock(board: Board, opened: dict[int, None]) -> None:
         board.state[task] = b.WAITING
         board.flags[task] &= ~_ATTEMPT_FLAGS
     board.recount()
-    stage, halted, unreachable = -1, False, False
+    stage, stays = -1, False
     for task in flags:  # ascending: stage by stage, in topological order
         if task // machines != stage:
             stage = task // machines
-            halted = board.is_halting(stage)
-            unreachable = any(board.edge_status(e)[1] for e in board.topology.incoming[stage])
-        if not board.unresolved[stage] and (
-            unreachable or halted or _is_blocked_on_its_machine(board, task, stage)
-        ):
+            stays = (
+                board.is_halting(stage)
+                or any(board.edge_status(e)[1] for e in board.topology.incoming[stage])
+                or _is_leaderless(board, stage)
+            )
+        blocked = stays or _is_blocked_on_its_machine(board, task, stage)
+        if blocked and not board.unresolved[stage]:
             board.state[task] = b.BLOCKED
             board.flags[task] = flags[task]
             board.open[stage] -= 1
         else:
             _open(board, opened, task)
+
+
+def _is_leaderless(board: Board, stage: int) -> bool:
+    shape = board.topology.stages[stage]
+    return shape.pick != "all" and board.leader[shape.group] == b.VOID
 
 
 def _is_blocked_on_its_machine(board: Board, task: int, stage: int) -> bool:

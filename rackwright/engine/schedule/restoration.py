@@ -89,7 +89,7 @@ class Restoration:
                 self._tries[task] = 0
             waved = self._topology.stages[task // self._topology.machine_count].has_waves
             wave = b.IN_WAVE if waved else 0
-            self._flags[task] = (flags | b.PROBED | wave) & ~(b.PROBING | b.WAVE_FAILED)
+            self._flags[task] = (flags | b.PROBED | b.STARTED | wave) & ~(b.PROBING | b.WAVE_FAILED)
         else:
             self._flags[task] = flags | b.PROBING
         self._state[task] = b.RUNNING
@@ -131,12 +131,15 @@ class Restoration:
         self._state[task] = state
         if state == b.WAITING:
             if cause == Cause.END:
+                if self._flags[task] & b.PROBING:
+                    self._flags[task] &= ~b.PROBING
+                    self._tries[task] = 0
                 return
             self._tries[task] = 0
             if cause == Cause.RETRY:
                 self._flags[task] = 0
                 self._board.finished = False
-                self._reopen_elections()
+                self._reopen_election(task)
             return
         flags = self._flags[task]
         if flags & b.IN_WAVE and state in (b.FAILED, b.BLOCKED):
@@ -147,9 +150,11 @@ class Restoration:
         if cause == Cause.ELECTION:
             self._board.leader[subject] = b.VOID
 
-    def _reopen_elections(self) -> None:
-        leader = self._board.leader
-        leader[:] = [b.PENDING if x == b.VOID else x for x in leader]
+    def _reopen_election(self, task: int) -> None:
+        """An elected stage's task is open again: so is an election that had come to nothing."""
+        shape = self._topology.stages[task // self._topology.machine_count]
+        if shape.pick != "all" and self._board.leader[shape.group] == b.VOID:
+            self._board.leader[shape.group] = b.PENDING
 
     def elected(self, group: int, machine: int) -> None:
         """The choice; whom it leaves out is given by the workflow, not decided."""

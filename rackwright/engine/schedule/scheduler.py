@@ -248,10 +248,10 @@ class Scheduler:
                 task, b.FAILED if failed else b.CANCELLED, None if told else Cause.CANCEL
             )
         elif result == Result.UNSATISFIED:
-            self._flags[task] = (flags & ~b.PROBING) | b.PROBED
-            self._tries[task] = 0
-            self._state[task] = _WAITING
-            self._reconsider(task, stage)
+            self._flags[task] = flags | b.PROBED
+            self._stop_probing(task, stage, unanswered=False)
+        elif flags & b.PROBING and not self._is_probe_wanted(task, stage):
+            self._stop_probing(task, stage, unanswered=True)
         elif result != Result.REFUSED and self._tries[task] < self.topology.stages[stage].retries:
             self._back_off(task, stage)
         else:
@@ -284,6 +284,7 @@ class Scheduler:
         for step, child_stage in self._steps[stage]:
             self._meet_need(task + step, child_stage)
         self._nudge_means(task, stage)
+        self._release_ends(task, stage)
         self._stage_moved(stage, task)
 
     def _end_badly(self, task: int, state: int, cause: Cause | None, subject: int = -1) -> None:
@@ -333,8 +334,21 @@ class Scheduler:
             self._state[task] = _READY
             self._ready.append(task)
 
-    def _reconsider(self, task: int, stage: int) -> None:
+    def _is_probe_wanted(self, task: int, stage: int) -> bool:
+        """Whether a means still waits for the answer."""
+        return any(
+            self._state[task + (means - stage) * self._machines] == _WAITING
+            for means in self.topology.means[stage]
+        )
+
+    def _stop_probing(self, task: int, stage: int, *, unanswered: bool) -> None:
         """A probe is over and the task waits again: what happened meanwhile counts now."""
+        self._leave_queue(task)
+        self._flags[task] &= ~b.PROBING
+        self._tries[task] = 0
+        self._state[task] = _WAITING
+        if unanswered:
+            self._mark(task, _WAITING, Cause.END, task)
         blocker = self._blocker(task, stage)
         if blocker is not None:
             self._end_badly(task, b.BLOCKED, *blocker)
@@ -357,7 +371,7 @@ class Scheduler:
             edges = self.topology.incoming[stage]
             edge = next(e for e in edges if self.board.edge_dead[e])
             return Cause.BARRIER, self.topology.edges[edge].source
-        if self.board.halted[stage] and not self._flags[task] & b.IN_WAVE:
+        if self.board.halted[stage] and not self._flags[task] & b.STARTED:
             return Cause.WAVE, stage
         return None
 
@@ -418,13 +432,14 @@ class Scheduler:
         return range(stage * self.topology.machine_count, (stage + 1) * self.topology.machine_count)
 
     def _doom_stage(self, stage: int, cause: Cause, subject: int) -> None:
-        """Every task of the stage that was not started can never be."""
+        """No task of the stage that waits can ever run; a halted wave spares those it let in."""
         if not self._open[stage] or self._always[stage]:
             return
+        spared = b.STARTED if cause == Cause.WAVE else 0
         self._doomed.extend(
             (task, cause, subject)
             for task in self._tasks(stage)
-            if self._state[task] in _UNSTARTED and not self._flags[task] & b.IN_WAVE
+            if self._state[task] in _UNSTARTED and not self._flags[task] & spared
         )
 
     def _halt_if_due(self, stage: int) -> None:
@@ -512,7 +527,7 @@ class Scheduler:
         if wave >= 0:
             used[wave] += 1
             flags |= b.IN_WAVE
-        self._flags[task] = flags if probing else flags | b.PROBED
+        self._flags[task] = flags if probing else flags | b.PROBED | b.STARTED
         self._leave_queue(task)
         self._state[task] = _RUNNING
         attempt = self._attempts[task] + 1
@@ -594,6 +609,15 @@ class Scheduler:
                 self._state[other] = _READY
                 self._ready.append(other)
 
+    def _release_ends(self, task: int, stage: int) -> None:
+        """A means ended while its ends were being asked (an operator skipped it): probes that
+        nobody waits for and that do not run yet are dropped."""
+        for end in self.topology.ends[stage]:
+            other = task + (end - stage) * self._machines
+            queued = self._state[other] in (_READY, _PARKED, _BACKOFF)
+            if queued and self._flags[other] & b.PROBING and not self._is_probe_wanted(other, end):
+                self._stop_probing(other, end, unanswered=True)
+
     def _retry_end(self, task: int) -> None:
         """A full attempt's backoff is over: through the means again, then the next attempt."""
         if self._state[task] != _BACKOFF:
@@ -610,7 +634,7 @@ class Scheduler:
             return
         for means in opened:
             self._reopen_means(means, task)
-        if self._unmet[task]:
+        if self._unmet[task] or self._gate[stage]:
             self._state[task] = _WAITING
             self._mark(task, _WAITING, Cause.END, task)
         else:
@@ -630,6 +654,8 @@ class Scheduler:
         self._open[stage] += 1
         self._open_total += 1
         self._mark(means, _WAITING, Cause.MEANS, end)
+        if self._waved[stage]:
+            self._resize_wave(stage)
         for step, _ in self._steps[stage]:
             child = means + step
             self._unmet[child] += 1
@@ -648,8 +674,12 @@ class Scheduler:
         task, attempt = event
         if self._state[task] != _BACKOFF or attempt != self._attempts[task]:
             return
-        if self.topology.means[task // self._machines] and not self._flags[task] & b.PROBING:
+        stage = task // self._machines
+        probing = self._flags[task] & b.PROBING
+        if self.topology.means[stage] and not probing:
             self._retry_end(task)
+        elif (self._unmet[task] or self._gate[stage]) and not probing:
+            self._state[task] = _WAITING  # what it needs was opened again meanwhile
         else:
             self._state[task] = _READY
             self._ready.append(task)
@@ -853,11 +883,16 @@ class Scheduler:
         self._elections.update((g, None) for g in range(self.topology.group_count))
 
     def _forget_queued_probes(self, stage: int) -> None:
-        """A probe that was wanted and not started is asked for again by its means."""
+        """A probe that was wanted and not started is asked for again by its means, if at all."""
         if self.topology.means[stage]:
             for task in self._tasks(stage):
-                if self._state[task] == _WAITING:
-                    self._flags[task] &= ~b.PROBING
+                if self._flags[task] & b.PROBING:
+                    now = self._state[task]
+                    if now == _BACKOFF and not self._is_probe_wanted(task, stage):
+                        self._state[task] = now = _WAITING
+                        self._mark(task, _WAITING, Cause.END, task)
+                    if now == _WAITING:
+                        self._flags[task] &= ~b.PROBING
 
     def _find_work_in(self, stage: int) -> None:
         if not self._open[stage]:
