@@ -228,7 +228,7 @@ def _machine(given: Inputs, one: Chosen, profile: Profile) -> PlannedMachine:
     if machine.bmc is not None and machine.bmc.protocol != "none":
         limits.append(f"bmc:{machine.bmc.endpoint}")
     limits += [f"{k}:{v}" for k, v in (("rack", machine.rack), ("site", machine.site)) if v]
-    limits.append("image-server")
+    limits.append("image_server")
     return PlannedMachine(
         id=str(machine.id),
         name=machine.name,

@@ -142,6 +142,12 @@ def _check_means(workflow: WorkflowSpec, found: StageGraph, problems: Problems) 
                     f"stage {stage.name} is a means to '{end[:60]}', which is no stage",
                     near(end, workflow.stages),
                 )
+            elif stage.pick != "all" or workflow.stages[end].pick != "all":
+                problems.add(
+                    mark,
+                    f"stage {stage.name} is a means to {end}, and one of them is elected",
+                    "means and ends are on all machines of a group",
+                )
             elif end not in nx.descendants(found.graph, stage.name):
                 problems.add(
                     mark,

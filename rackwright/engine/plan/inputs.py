@@ -27,7 +27,7 @@ class LimitConfig:
         """0 if the limit has no bound."""
         if self.named is not None and name in self.named:
             return self.named[name]
-        kind = name.partition(":")[0].replace("-", "_")
+        kind = name.partition(":")[0]
         return {
             "bmc": self.bmc,
             "rack": self.rack,

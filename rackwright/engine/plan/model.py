@@ -66,7 +66,7 @@ class PlannedStage:
     files: Mapping[str, str]  # name -> artifact reference; pushed before apply
     params: Mapping[str, object]
     waves_from: str = ""  # "workflow", "spec", "default", "none" (written); "" without brakes
-    limits: tuple[str, ...] = ()  # kinds it draws on: "bmc", "rack", "site", "image-server"
+    limits: tuple[str, ...] = ()  # kinds it draws on: "bmc", "rack", "site", "image_server"
     artifacts: tuple[str, ...] = ()  # references that its templates name, besides ``files``
 
 

@@ -42,11 +42,11 @@ def planned_stages(
 
 def _stage(one: ResolvedStage, waves: Waves | None, waves_from: str) -> PlannedStage:
     stage, spec = one.stage, one.spec
-    kinds = ["rack", "site"]
-    if spec.executor == "netboot":
+    kinds = [] if spec.executor == "local" else ["rack", "site"]
+    if spec.executor == "netboot" or spec.reboots is not None:
         kinds.append("bmc")
-    if one.is_metal:
-        kinds.append("image-server")
+    if one.destructive is not None:
+        kinds.append("image_server")
     return PlannedStage(
         name=stage.name,
         role=one.role.name,

@@ -256,7 +256,8 @@ def test_limits_are_named_where_they_are_bounded() -> None:
     plan = plan_of(fresh(), limits=limits)
     assert plan.limits == {"bmc:bmc-1": 2, "bmc:bmc-2": 2, "bmc:bmc-3": 2, "rack:r1": 3}
     assert of(plan, "n1").limits == ("bmc:bmc-1", "rack:r1")
-    assert stage(plan, "netboot").limits == ("bmc", "image-server", "rack", "site")
+    assert stage(plan, "netboot").limits == ("bmc", "rack", "site")
+    assert stage(plan, "install").limits == ("bmc", "image_server", "rack", "site")
     assert stage(plan, "runtime").limits == ("rack", "site")
 
 
@@ -340,6 +341,28 @@ def test_a_workflow_with_groups_needs_a_spec() -> None:
         )
 
 
-def test_our_own_workflow_is_the_one_that_the_tests_use() -> None:
-    ours = Library.over_packaged().file("workflows/swarm.yaml").data
-    assert ours.decode() == swarm()
+OURS = SPEC[: SPEC.index("params:")]
+
+
+def test_our_own_swarm_compiles_for_a_fresh_rack() -> None:
+    plan = plan_of(fresh(), OURS, Library.over_packaged())
+    assert [s.name for s in plan.stages] == [
+        *("netboot", "install", "runtime", "prepare", "init", "admit", "join-manager"),
+        *("join-worker", "proof", "witness"),
+    ]
+    assert stage(plan, "install").waves == Waves(1, 1, 2)
+    assert stage(plan, "join-manager").params["role"] == "manager"
+    assert stage(plan, "join-worker").params["role"] == "worker"
+    assert set(plan.artifacts) == set(ARTIFACTS)
+
+
+def test_our_own_discovery_compiles() -> None:
+    plan = compile_plan(
+        library=Library.over_packaged(),
+        machines=[machine(1, drives=None, state="enrolled", firmware=None)],
+        select=select,
+        artifacts={"ramdisk": "b" * 64},
+        workflow="discover",
+    )
+    assert plan.erasures == ()
+    assert of(plan, "n1").reboots == 1
