@@ -17,7 +17,7 @@ fit the engine's by field names, and ``api`` converts. Start at ``facade.Invento
   enrol/         YAML and CSV in; ``identity``: MACs, UUIDs, serials and placeholders
   selectors      kubectl's language over labels
   segments       networks and their DHCP mode
-  boot_tokens    arm windows, one-time tokens, first contact
+  boot_tokens    arm windows, one-time tokens, first contact; ``doorbell`` wakes who waits for it
   plans, runs    plans by digest; reservations, runs, tasks
   clusters       clusters and members
   secrets        encryption at rest; ``audit``: who did what

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from rackwright.inventory import audit, journal, machines
@@ -38,6 +38,8 @@ from rackwright.inventory.values import ContactView
 
 TOKEN_BYTES = 32
 TTL_MAX_S = 24 * 3600.0
+TOKENS_KEPT = 16  # of one window: older superseded ones need not be told from unknown ones
+_MACS_MAX = 64
 _TEXT_MAX = 256
 _KEY_MAX = 2048
 
@@ -103,6 +105,7 @@ def arm(
     if not 0 < ttl_s <= TTL_MAX_S:
         raise ConflictError(f"an arm window of {ttl_s} s is not within 24 h", machine=machine_id)
     disarm(connection, machine_id, now=now)
+    _prune(connection, machine_id, now)
     values = {
         "machine_id": machine_id,
         "run_id": run_id,
@@ -115,6 +118,16 @@ def arm(
     key = connection.execute(insert(BOOT_WINDOW).values(values)).inserted_primary_key
     journal.record(connection, "machine.armed", machine_id, now, run=run_id, stage=stage)
     return int(key[0]) if key is not None else 0
+
+
+def _prune(connection: Connection, machine_id: str, now: float) -> None:
+    """Windows that no token could be valid in any more."""
+    old = select(BOOT_WINDOW.c.id).where(
+        BOOT_WINDOW.c.machine_id == machine_id, BOOT_WINDOW.c.expires_at < now - TTL_MAX_S
+    )
+    connection.execute(delete(BOOT_TOKEN).where(BOOT_TOKEN.c.window_id.in_(old)))
+    expired = BOOT_WINDOW.c.id.in_(old.scalar_subquery())
+    connection.execute(delete(BOOT_WINDOW).where(expired))
 
 
 def disarm(connection: Connection, machine_id: str, *, now: float) -> None:
@@ -137,6 +150,22 @@ def armed_macs(connection: Connection, now: float) -> list[tuple[str, str]]:
         .order_by(NIC.c.mac)
     )
     return [(row.mac, row.machine_id) for row in connection.execute(query)]
+
+
+def is_armed(connection: Connection, mac: str, now: float) -> bool | None:
+    """Whether ``mint`` would give a token; None for a MAC that nobody enrolled."""
+    try:
+        machine_id = machines.id_by_mac(connection, mac_of(mac))
+    except ValueError:
+        return None
+    if machine_id is None:
+        return None
+    return _open_window(connection, machine_id, now) is not None
+
+
+def is_known(connection: Connection, token: str) -> bool:
+    """Whether a window ever gave this token."""
+    return _window_of(connection, token) is not None
 
 
 def mint(connection: Connection, mac: str, *, address: str, now: float) -> Minted | None:
@@ -163,6 +192,9 @@ def mint(connection: Connection, mac: str, *, address: str, now: float) -> Minte
             sha256=_digest(token), window_id=window["id"], minted_at=now, superseded=False
         )
     )
+    mine = BOOT_TOKEN.c.window_id == window["id"]
+    kept = select(BOOT_TOKEN.c.id).where(mine).order_by(BOOT_TOKEN.c.id.desc()).limit(TOKENS_KEPT)
+    connection.execute(delete(BOOT_TOKEN).where(mine, BOOT_TOKEN.c.id.not_in(kept)))
     name = connection.scalar(select(MACHINE.c.name).where(MACHINE.c.id == machine_id))
     return Minted(token, machine_id, str(name), window["run_id"], window["stage"])
 
@@ -282,7 +314,7 @@ def _mismatch(connection: Connection, machine_id: str, contact: Contact) -> str:
     query = select(MACHINE.c.uuid, MACHINE.c.serial).where(MACHINE.c.id == machine_id)
     enrolled = connection.execute(query).one()
     posted = set()
-    for text in contact.macs:
+    for text in contact.macs[:_MACS_MAX]:
         try:
             posted.add(mac_of(text))
         except ValueError:

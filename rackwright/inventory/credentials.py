@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from rackwright.inventory import audit
 from rackwright.inventory.errors import NotFoundError
@@ -59,6 +59,15 @@ def get(connection: Connection, box: SecretBox, machine_id: str) -> BmcCredentia
         cipher_suite=row["cipher_suite"],
         quirks=row["quirks"],
     )
+
+
+def drop_unused(connection: Connection) -> None:
+    """Forget endpoints that manage no machine any more, with their credentials."""
+    used = select(BMC_SYSTEM.c.endpoint_id)
+    query = select(BMC_ENDPOINT.c.id).where(BMC_ENDPOINT.c.id.not_in(used))
+    for endpoint_id in list(connection.scalars(query)):
+        connection.execute(delete(SECRET).where(SECRET.c.name == secret_name(endpoint_id)))
+        connection.execute(delete(BMC_ENDPOINT).where(BMC_ENDPOINT.c.id == endpoint_id))
 
 
 def _endpoint(connection: Connection, machine_id: str) -> dict[str, Any]:

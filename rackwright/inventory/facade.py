@@ -27,6 +27,7 @@ id.
   ``read()`` and ``write(fn)``: a connection, for the modules' functions
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -51,6 +52,7 @@ from rackwright.inventory import (
 from rackwright.inventory import journal as journals
 from rackwright.inventory.boot_tokens import Accepted, Contact, Minted
 from rackwright.inventory.database import Database, open_database, private_directory
+from rackwright.inventory.doorbell import Allowance, Doorbell
 from rackwright.inventory.errors import (
     ConflictError,
     HostKeyConflictError,
@@ -88,6 +90,8 @@ class Inventory:
         self._lock = lock
         self._clock = clock
         self.feed = Feed(database)
+        self._contacts = Doorbell()
+        self._strangers = Allowance(60, period_s=60.0)
 
     @classmethod
     def open(
@@ -134,7 +138,7 @@ class Inventory:
 
     async def enrol(self, text: str, file: str, *, actor: str) -> enrol.EnrolReport:
         """All or nothing; ``file`` names the text in errors and tells CSV (.csv) from YAML."""
-        parsed = enrol.parse(text, file)
+        parsed = await asyncio.to_thread(enrol.parse, text, file)
         now = self._clock()
         return await self.write(lambda c: enrol.apply(c, self._box, parsed, actor=actor, now=now))
 
@@ -272,23 +276,35 @@ class Inventory:
                 c, machine_id, run_id=run_id, stage=stage, ttl_s=ttl_s, now=now
             )
         )
+        self._contacts.ring(machine_id)
 
     async def disarm(self, machine_id: str) -> None:
         now = self._clock()
         await self.write(lambda c: boot_tokens.disarm(c, machine_id, now=now))
+        self._contacts.ring(machine_id)
 
     def armed_macs(self) -> list[tuple[str, str]]:
         with self.read() as connection:
             return boot_tokens.armed_macs(connection, self._clock())
 
     async def mint(self, mac: str, *, address: str) -> Minted | None:
+        """None for a MAC that is unknown (audited, within bounds) or not armed (writes nothing)."""
         now = self._clock()
+        with self.read() as connection:
+            armed = boot_tokens.is_armed(connection, mac, now)
+        if armed is False or (armed is None and not self._strangers.take(now)):
+            return None
         return await self.write(lambda c: boot_tokens.mint(c, mac, address=address, now=now))
 
     async def spend(self, token: str, contact: Contact) -> Accepted:
         """Raises TokenRefusedError (403), HostKeyConflictError (409; now quarantined)."""
         now = self._clock()
+        with self.read() as connection:
+            known = boot_tokens.is_known(connection, token)
+        if not known and not self._strangers.take(now):
+            raise TokenRefusedError("refused: unknown token")
         decided = await self.write(lambda c: boot_tokens.spend(c, token, contact, now=now))
+        self._contacts.ring(decided.machine_id)
         if isinstance(decided, Accepted):
             return decided
         if decided.kind == "host_key":
@@ -300,15 +316,20 @@ class Inventory:
         raise TokenRefusedError(f"refused: {decided.reason}", machine=decided.machine_id)
 
     async def wait_for_contact(self, machine_id: str, run_id: str) -> ContactView:
-        """Resolves when the open window's contact was accepted. Raises ConflictError when the
-        window closed without one. Bound it with a timeout of your own."""
+        """Resolves when the last window's contact was accepted; bound it with your own timeout.
+
+        Raises ConflictError when the window closed without one, or the machine is quarantined.
+        """
         while True:
-            seen = self.feed.last_seq
-            with self.read() as connection:
-                contact = boot_tokens.contact_in_window(connection, machine_id, run_id)
-            if contact is not None:
-                return contact
-            await self.feed.wait_for_new(seen)
+            rung = self._contacts.wait(machine_id)
+            try:
+                with self.read() as connection:
+                    contact = boot_tokens.contact_in_window(connection, machine_id, run_id)
+                if contact is not None:
+                    return contact
+                await rung
+            finally:
+                self._contacts.leave(machine_id, rung)
 
     # plans --------------------------------------------------------------------------------------
 

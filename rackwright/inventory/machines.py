@@ -9,13 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
-from rackwright.inventory import audit, journal, lifecycle, selectors
+from rackwright.inventory import audit, credentials, journal, lifecycle, selectors
 from rackwright.inventory.errors import AmbiguousError, ConflictError, NotFoundError
 from rackwright.inventory.lifecycle import State
 from rackwright.inventory.machine_views import views
 from rackwright.inventory.tables import (
     ADDRESS,
-    BMC_ENDPOINT,
     BMC_SYSTEM,
     BOOT_TOKEN,
     BOOT_WINDOW,
@@ -31,7 +30,6 @@ from rackwright.inventory.tables import (
     RAMDISK_CONTACT,
     RESERVATION,
     RUN,
-    SECRET,
     SSH_BINDING,
     VOLUME,
 )
@@ -258,23 +256,13 @@ def forget(connection: Connection, machine_id: str, *, actor: str, now: float) -
         CLUSTER_MEMBER,
     ):
         connection.execute(delete(table).where(table.c.machine_id == machine_id))
-    _drop_unused_endpoints(connection)
+    credentials.drop_unused(connection)
     connection.execute(delete(MACHINE).where(MACHINE.c.id == machine_id))
     detail = {"name": row["name"]}
     audit.record(
         connection, actor=actor, action="machine.forget", subject=machine_id, now=now, detail=detail
     )
     journal.record(connection, "machine.forgotten", machine_id, now, **detail)
-
-
-def _drop_unused_endpoints(connection: Connection) -> None:
-    used = select(BMC_SYSTEM.c.endpoint_id)
-    unused = list(
-        connection.scalars(select(BMC_ENDPOINT.c.id).where(BMC_ENDPOINT.c.id.not_in(used)))
-    )
-    for endpoint_id in unused:
-        connection.execute(delete(SECRET).where(SECRET.c.name == f"bmc:{endpoint_id}"))
-        connection.execute(delete(BMC_ENDPOINT).where(BMC_ENDPOINT.c.id == endpoint_id))
 
 
 def reserved_by(connection: Connection, machine_id: str) -> str:

@@ -107,7 +107,7 @@ def begin(connection: Connection, new: NewRun, *, epoch: int, now: float) -> Run
     key = connection.execute(insert(RUN).values(values)).inserted_primary_key
     run_no = int(key[0]) if key is not None else 0
     _index(connection, run_no, new.stages, views)
-    _reserve(connection, run_no, views, new.plan.kind, now)
+    _reserve(connection, run_no, views, new.plan.kind, new.actor, now)
     detail = {"plan": new.plan.digest, "machines": len(views)}
     audit.record(
         connection, actor=new.actor, action="run.begin", subject=run_id, now=now, detail=detail
@@ -127,17 +127,8 @@ def resume(connection: Connection, run_id: str, *, actor: str, epoch: int, now: 
     others = [view for view in views if view.run != run.id]
     _refuse_held(connection, others)
     _refuse_states([view for view in others if view.state in _REFUSED], run.kind)
-    _reserve(connection, run.no, others, run.kind, now)
-    for view in views:
-        if view.state == State.FAILED and run.kind == "cluster":
-            machines.set_state(
-                connection,
-                view.id,
-                State.ALLOCATED,
-                actor=actor if actor != ENGINE else "operator",
-                reason=f"run {run_id} was resumed",
-                now=now,
-            )
+    _reserve(connection, run.no, others, run.kind, actor, now)
+    _allocate(connection, mine, run.kind, actor, now)
     changed = {"status": RUNNING, "ended_at": None, "owner_epoch": epoch}
     connection.execute(update(RUN).where(RUN.c.no == run.no).values(changed))
     detail = {"machines_held": len(mine), "machines_reserved": len(others)}
@@ -322,19 +313,35 @@ def _index(
 
 
 def _reserve(
-    connection: Connection, run_no: int, views: Sequence[MachineView], kind: str, now: float
+    connection: Connection,
+    run_no: int,
+    views: Sequence[MachineView],
+    kind: str,
+    actor: str,
+    now: float,
 ) -> None:
     if not views:
         return
     rows = [{"machine_id": view.id, "run_no": run_no, "reserved_at": now} for view in views]
     connection.execute(insert(RESERVATION), rows)
+    _allocate(connection, views, kind, actor, now)
+
+
+def _allocate(
+    connection: Connection, views: Sequence[MachineView], kind: str, actor: str, now: float
+) -> None:
+    """A cluster's run takes available machines; failed ones only because a person began it."""
     if kind != "cluster":
         return
     for view in views:
-        if view.state == State.AVAILABLE:
-            reason = "reserved by a run"
+        if view.state in (State.AVAILABLE, State.FAILED):
             machines.set_state(
-                connection, view.id, State.ALLOCATED, actor=ENGINE, reason=reason, now=now
+                connection,
+                view.id,
+                State.ALLOCATED,
+                actor=ENGINE if view.state == State.AVAILABLE else actor,
+                reason="reserved by a run",
+                now=now,
             )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from rackwright.inventory import credentials
 from rackwright.inventory.credentials import secret_name
 from rackwright.inventory.enrol.models import BmcInput, MachineInput, SegmentInput
 from rackwright.inventory.lifecycle import State
@@ -208,6 +209,8 @@ def write_bmc(
             )
         connection.execute(delete(BMC_SYSTEM).where(mine))
         connection.execute(insert(BMC_SYSTEM).values(wanted))
+        # never carried over to a new address: that host is not yet known to be the same
+        credentials.drop_unused(connection)
         changed = True
     if bmc.password is not None:
         secret = {"username": bmc.username, "password": bmc.password.get_secret_value()}
@@ -277,17 +280,17 @@ def _place(connection: Connection, site: str, rack: str | None) -> None:
 def _endpoint(connection: Connection, bmc: BmcInput, address: str) -> tuple[str, bool]:
     same = (BMC_ENDPOINT.c.protocol == bmc.protocol) & (BMC_ENDPOINT.c.address == address)
     current = connection.execute(select(BMC_ENDPOINT).where(same)).mappings().first()
-    wanted: dict[str, Any] = {
-        "protocol": bmc.protocol,
-        "address": address,
+    every: dict[str, Any] = {
         "certificate_pem": bmc.certificate_pem,
         "cipher_suite": bmc.cipher_suite,
         "quirks": bmc.quirks,
     }
     if current is None:
         endpoint_id = f"b-{secrets.token_hex(6)}"
-        connection.execute(insert(BMC_ENDPOINT).values(id=endpoint_id, **wanted))
+        place = {"id": endpoint_id, "protocol": bmc.protocol, "address": address}
+        connection.execute(insert(BMC_ENDPOINT).values(**place, **every))
         return endpoint_id, True
+    wanted = {key: value for key, value in every.items() if key in bmc.model_fields_set}
     if _subset(current, wanted):
         return current["id"], False
     connection.execute(update(BMC_ENDPOINT).where(same).values(wanted))
