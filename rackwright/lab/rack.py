@@ -1,9 +1,9 @@
 """The virtual rack's life: up, status, down. All or nothing, and nothing left behind.
 
-Theory of operation. What is about to be made is recorded before it is made, so that `down` can undo
-an `up` that was killed at any point: processes are recognised by pid and start time, or by a command
-line that names the machine's own directory; the namespace by the inode behind its name. `down` takes
-the same way whether `up` ended well, failed or died.
+Theory of operation. What is about to be made is recorded before it is made, so that `down` can
+undo an `up` that was killed at any point: processes are recognised by pid and start time, or by a
+command line that names the machine's own directory; the namespace by the inode behind its name.
+`down` takes the same way whether `up` ended well, failed or died.
 """
 
 import datetime

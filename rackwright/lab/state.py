@@ -1,8 +1,8 @@
 """A rack's state directory: what `up` made, so that `down` can undo exactly that.
 
 Layout: ``lab.json`` (the rack, passwords, what was made), ``enrolment.yaml``, ``lock``, and
-``machines/NAME/`` with a machine's disks, firmware variables, sockets and logs. All of it is 0600 or
-below a 0700 directory.
+``machines/NAME/`` with a machine's disks, firmware variables, sockets and logs. All of it is 0600
+or below a 0700 directory.
 """
 
 import contextlib

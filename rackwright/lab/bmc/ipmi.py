@@ -11,7 +11,7 @@ import struct
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from pyghmi.ipmi.bmc import Bmc
 from pyghmi.ipmi.private import session as pyghmi_session
@@ -111,8 +111,7 @@ class IpmiBmc(Bmc, asyncio.DatagramProtocol):  # type: ignore[misc]
     # -- packets
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.serversocket = _Wire(transport)
+        self.serversocket = _Wire(cast(asyncio.DatagramTransport, transport))
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         """Take one packet; a malformed one is dropped, as the network may bring anything."""
