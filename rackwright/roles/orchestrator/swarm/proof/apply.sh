@@ -1,0 +1,123 @@
+# Have the Swarm's scheduler put one task on every member. Each prints the nonce with what it knows
+# of its node; the manager reads all of it back through the Swarm, and the node keeps a copy.
+{% set ns = namespace(rows=[], id=cluster.id) %}
+{% for values in outputs.values() %}
+{% for machine_id, given in values.by_machine.items() %}
+{% if given.cluster_id is defined and given.node_id is defined %}
+{% set ns.id = given.cluster_id %}
+{% set ns.rows = ns.rows + [[machine_id, given.machine, given.node_id, given.role, given.hostname, given.boot_id] | join(" ")] %}
+{% endif %}
+{% endfor %}
+{% endfor %}
+cluster={{ ns.id | q }}
+image=rackwright/workload:{{ artifacts[params.workload].digest[:16] }}
+# machine id, machine, node id, role, host name, boot id: what each member said of itself
+members=(
+{% for row in ns.rows | unique | sort %}
+  {{ row | q }}
+{% endfor %}
+)
+membership=$(printf '%s\n' "$cluster" "$image" "${members[@]}" | cut -d ' ' -f 1-5 | sha256sum | cut -c 1-64)
+{% raw %}
+# Each member as the manager sees it; troubles: what is wrong, a line each.
+look() {
+  local row id machine node role host boot seen wanted
+  troubles=
+  for row in "${members[@]}"; do
+    read -r id machine node role host boot <<<"$row"
+    seen=$(timeout 20 docker node inspect --format '{{.Status.State}} {{.Spec.Availability}} {{.Spec.Role}} {{.Description.Hostname}}{{with .ManagerStatus}} {{.Reachability}}{{end}}' "$node" 2>/dev/null || echo absent)
+    wanted="ready active $role $host"
+    [ "$role" != manager ] || wanted="$wanted reachable"
+    [ "$seen" = "$wanted" ] || troubles="$troubles$machine: the manager says '$seen', expected '$wanted'; "
+  done
+  while read -r node host boot; do
+    case " $expected_nodes " in *" $node "*) continue ;; esac
+    case " $expected_hosts " in *" $host "*) troubles="$troubles$host: stale member $node ($boot); " ;; esac
+  done < <(timeout 20 docker node ls --format '{{.ID}} {{.Hostname}} {{.Status}}')
+}
+{% endraw %}
+expected_nodes=$(printf '%s\n' "${members[@]}" | cut -d ' ' -f 3 | tr '\n' ' ')
+expected_hosts=$(printf '%s\n' "${members[@]}" | cut -d ' ' -f 5 | tr '\n' ' ')
+settle() {  # a node whose daemon has just started needs a few heartbeats
+  local _
+  for _ in $(seq "$1"); do
+    look
+    [ -n "$troubles" ] || return 0
+    sleep 2
+  done
+  return 1
+}
+
+directory=/var/lib/rackwright/proof
+[ ${#members[@]} -gt 0 ] || fail "no machine of this run is a member"
+{% raw %}
+# What a proof that was killed left behind.
+for old in $(docker service ls --quiet --filter label=rackwright.proof); do docker service rm "$old" >/dev/null; done
+
+settle 60 || fail "$troubles"
+nonce=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+service=rackwright-proof-${nonce:0:12}
+
+cleanup() {
+  docker service rm "$service" >/dev/null 2>&1 || true
+  for node in $expected_nodes; do
+    docker node update --label-rm rackwright.proof "$node" >/dev/null 2>&1 || true
+  done
+}
+trap cleanup EXIT
+for node in $expected_nodes; do
+  docker node update --label-add "rackwright.proof=$nonce" "$node" >/dev/null
+done
+
+# shellcheck disable=SC2016  # the task's shell expands these, not ours
+task='line="rackwright-proof $RW_NONCE $RW_NODE $RW_HOST $RW_TASK $(cat /proc/sys/kernel/random/boot_id)"
+echo "$line"; echo "$line" >/proof/new && mv /proof/new /proof/last; exec sleep 3600'
+docker service create --quiet --detach --no-resolve-image --name "$service" \
+  --label "rackwright.proof=$nonce" --mode replicated --replicas ${#members[@]} \
+  --replicas-max-per-node 1 --constraint "node.labels.rackwright.proof==$nonce" \
+  --restart-condition on-failure --restart-delay 2s --restart-max-attempts 5 \
+  --stop-grace-period 1s --stop-signal KILL --mount "type=bind,source=$directory,target=/proof" \
+  --env "RW_NONCE=$nonce" --env 'RW_NODE={{.Node.ID}}' --env 'RW_HOST={{.Node.Hostname}}' \
+  --env 'RW_TASK={{.Task.ID}}' "$image" /bin/sh -c "$task" >/dev/null
+
+running() {
+  docker service ps --filter desired-state=running --no-trunc --format '{{.CurrentState}}' "$service" | grep -c '^Running' || true
+}
+for _ in $(seq 60); do
+  [ "$(running)" = ${#members[@]} ] && break
+  sleep 2
+done
+if [ "$(running)" != ${#members[@]} ]; then
+  docker service ps --no-trunc --format '{{.Node}}: {{.CurrentState}} {{.Error}}' "$service" | head -c 2000 >&2
+  timeout 20 docker service logs --raw --tail 3 "$service" >&2 || true
+  fail "not every task of the proof runs"
+fi
+
+nodes='' missing=''
+for _ in $(seq 30); do
+  log=$(timeout 30 docker service logs --raw "$service" 2>/dev/null | grep "^rackwright-proof $nonce " || true)
+  nodes='' missing=''
+  for row in "${members[@]}"; do
+    read -r id machine node role host boot <<<"$row"
+    said=$(grep " $node $host " <<<"$log" | tail -n 1 || true)
+    if [ -z "$said" ]; then missing="$missing $machine"; continue; fi
+    read -r _ _ _ _ task_id boot_seen <<<"$said"
+    [ "$boot_seen" = "$boot" ] ||
+      fail "$machine: the task ran on boot $boot_seen, the machine says it is on $boot"
+    seen_node=$(docker node ls --filter "name=$host" --format '{{.ID}} {{.Hostname}}' | sed -n "s/ $host\$//p")
+    seen_role=$(docker node inspect --format '{{.Spec.Role}}' "$node")
+    nodes="$nodes,{\"machine_id\":\"$id\",\"machine\":\"$machine\",\"name\":\"$host\",\"node_id\":\"$seen_node\",\"role\":\"$seen_role\",\"status\":\"ready\",\"nonce\":\"$nonce\",\"task\":\"$task_id\",\"boot_id\":\"$boot_seen\"}"
+    [ "$seen_node" = "$node" ] || fail "$machine: it calls itself $node, the manager knows it as $seen_node"
+  done
+  [ -n "$missing" ] || break
+  sleep 2
+done
+[ -z "$missing" ] || fail "no nonce came from$missing: tasks run there, but the Swarm cannot read them (MTU, ports 7946 and 4789?)"
+
+# The record lies in the Swarm itself: it outlives this manager and our history.
+old=$(docker config ls --quiet --filter label=rackwright.proof)
+printf '{"cluster_id":"%s","nonce":"%s","service":"%s","image":"%s","nodes":[%s]}\n' \
+  "$cluster" "$nonce" "$service" "$image" "${nodes#,}" |
+  docker config create --label "rackwright.members=$membership" --label rackwright.proof=1 "$service" - >/dev/null
+for id in $old; do docker config rm "$id" >/dev/null; done
+{% endraw %}
