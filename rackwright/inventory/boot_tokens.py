@@ -122,12 +122,10 @@ def arm(
 
 def _prune(connection: Connection, machine_id: str, now: float) -> None:
     """Windows that no token could be valid in any more."""
-    old = select(BOOT_WINDOW.c.id).where(
-        BOOT_WINDOW.c.machine_id == machine_id, BOOT_WINDOW.c.expires_at < now - TTL_MAX_S
-    )
+    is_old = (BOOT_WINDOW.c.machine_id == machine_id) & (BOOT_WINDOW.c.expires_at < now - TTL_MAX_S)
+    old = select(BOOT_WINDOW.c.id).where(is_old)
     connection.execute(delete(BOOT_TOKEN).where(BOOT_TOKEN.c.window_id.in_(old)))
-    expired = BOOT_WINDOW.c.id.in_(old.scalar_subquery())
-    connection.execute(delete(BOOT_WINDOW).where(expired))
+    connection.execute(delete(BOOT_WINDOW).where(is_old))
 
 
 def disarm(connection: Connection, machine_id: str, *, now: float) -> None:

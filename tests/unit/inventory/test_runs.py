@@ -119,6 +119,18 @@ def test_an_active_machine_stays_active_through_a_second_run(rack: Rack) -> None
         assert state(store, "borrowed") == "active"
 
 
+def test_a_person_who_begins_a_run_takes_a_failed_machine_up_and_nobody_else(rack: Rack) -> None:
+    store, ids = rack
+    finish(store, begin(store, [ids["borrowed"]]).id, failed=[ids["borrowed"]])
+    by_engine = NewRun(plan(), [ids["borrowed"]], [], machines.ENGINE, None)
+    with pytest.raises(ConflictError, match="only an operator"):
+        store.write(lambda c: runs.begin(c, by_engine, epoch=1, now=NOW))
+    assert store.read(runs.unfinished) == []
+    run = begin(store, [ids["borrowed"]])
+    finish(store, run.id, succeeded=[ids["borrowed"]])
+    assert state(store, "borrowed") == "active"
+
+
 def test_resume_reserves_again_and_takes_the_failed_up(rack: Rack) -> None:
     store, ids = rack
     run = begin(store, [ids["borrowed"]])
