@@ -14,13 +14,14 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from rackwright.engine.drivers.power.base import Credentials
 from tests.conformance.certificates import Identity
 
 FAULTS: Mapping[str, str] = {
-    "slow": "every answer takes 1.2 s",
+    "slow": "every answer takes 0.4 s",
     "busy": "the first three authenticated requests get 503 and Retry-After",
     "busy-action": "the first reset gets 503, and is not applied",
     "sessions-full": "the first two logins get RAC0218",
@@ -29,7 +30,7 @@ FAULTS: Mapping[str, str] = {
     "error-after-apply": "a reset is applied and answered with 500",
     "cut-before-apply": "a reset is not applied and its connection is reset",
     "no-trace": "a restart leaves no trace in the system resource",
-    "lag": "the power state shown is 2 s old",
+    "lag": "the power state shown is 1.5 s old",
     "transition": "a power change shows PoweringOn or PoweringOff for 1 s",
     "patch-refused": "PATCH of the system gets 405 and there is no Settings resource",
     "mode-refused": "BootSourceOverrideMode gets 400",
@@ -110,6 +111,7 @@ class HostileRedfish:
         self.username, self.password = "admin", "c4n4ry-p@ss"
         self.systems = {"1": System()} | ({"2": System()} if "blades" in faults else {})
         self.sessions: dict[str, str] = {}  # id to token
+        self.created: dict[str, str] = {}  # session id to time
         self.actions: list[str] = []  # every reset that arrived, applied or not
         self.logins = 0
         self._uses: dict[str, int] = {}
@@ -169,7 +171,7 @@ class HostileRedfish:
             self.most_at_once = max(self.most_at_once, self.at_once)
             try:
                 if "slow" in self.faults:
-                    await asyncio.sleep(1.2)
+                    await asyncio.sleep(0.4)
                 reply = self._answer(request)
             finally:
                 self.at_once -= 1
@@ -194,6 +196,8 @@ class HostileRedfish:
             return self._error(401, "Base.1.0.NoValidSession", request)
         if path.startswith(_SESSIONS + "/") and request.method == "DELETE":
             return self._logout(path)
+        if path.startswith(_SESSIONS):
+            return self._session_answer(path, request)
         if "busy" in self.faults and self._first("busy", 3):
             return Reply(503, {}, {"Retry-After": "1"})
         if path == _SYSTEMS:
@@ -234,6 +238,7 @@ class HostileRedfish:
         if dict(request.body) != wanted:
             return self._error(401, "Base.1.0.InvalidLogin", request)
         name = str(self.logins)
+        self.created[name] = datetime.now(UTC).isoformat(timespec="seconds")
         self.sessions[name] = f"token-{name}-c4n4ry"
         if "login-cut" in self.faults and self._first("login-cut", 1):
             return Reply(201, cut=True)
@@ -245,7 +250,21 @@ class HostileRedfish:
         return Reply(201, {"Id": name, **self._session_facts(name)}, headers)
 
     def _session_facts(self, name: str) -> Mapping[str, Any]:
-        return {"UserName": self.username, "Name": name}
+        return {
+            "UserName": self.username,
+            "ClientOriginIPAddress": "127.0.0.1",
+            "CreatedTime": self.created[name],
+        }
+
+    def _session_answer(self, path: str, request: Request) -> Reply:
+        if path == _SESSIONS:
+            return Reply(
+                200, {"Members": [{"@odata.id": f"{_SESSIONS}/{name}"} for name in self.sessions]}
+            )
+        name = path.rsplit("/", 1)[-1]
+        if name not in self.sessions:
+            return self._error(404, "Base.1.0.ResourceMissingAtURI", request)
+        return Reply(200, {"Id": name, **self._session_facts(name)})
 
     def _logout(self, path: str) -> Reply:
         if "logout-busy" in self.faults and self._first("logout-busy", 1):
@@ -307,7 +326,7 @@ class HostileRedfish:
 
     def _shown(self, system: System) -> str:
         age_s = time.monotonic() - system.changed_at
-        if "lag" in self.faults and age_s < 2.0:
+        if "lag" in self.faults and age_s < 1.5:
             return system.before
         if "transition" in self.faults and age_s < 1.0:
             return f"Powering{system.power}"

@@ -51,7 +51,7 @@ class RedfishCall:
         traceback: TracebackType | None,
     ) -> None:
         if error is not None and not isinstance(error, EngineError):
-            self._conversation.cut()  # cancelled: end what is waiting, then log out
+            self._conversation.abort()  # cancelled: end what is waiting, then log out
         turn: Turn | None = None
         try:
             turn = await self._channel.queue.acquire(self._now() + self._channel.timing.grace_s)

@@ -8,6 +8,7 @@ thread; only ``cut`` is called from outside, and ends a request that is waiting,
 a login's answer is waited for, because only it names the session that must be closed.
 """
 
+import logging
 import socket
 import ssl
 import threading
@@ -38,6 +39,7 @@ from rackwright.engine.drivers.power.base import Credentials
 from rackwright.engine.drivers.quirks import Quirks
 from rackwright.engine.drivers.redaction import foreign_text
 from rackwright.engine.drivers.redfish_faults import fault_of, retry_after_s
+from rackwright.engine.drivers.redfish_orphans import SessionFacts, session_facts
 from rackwright.engine.drivers.timing import Timing
 from rackwright.engine.errors import EngineError, MachineError, OperatorError, UnreachableError
 
@@ -50,6 +52,9 @@ _TLS = {
     "1.2": ssl.TLSVersion.TLSv1_2,
     "1.3": ssl.TLSVersion.TLSv1_3,
 }
+# sushy logs error bodies as they come, at ERROR; a BMC may echo credentials in them.
+logging.getLogger("sushy").setLevel(logging.CRITICAL + 1)
+
 ROOT = "/redfish/v1/"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
 _LOGOUT_TRIES = 3
@@ -76,8 +81,10 @@ def tls_context(certificate_pem: str, quirks: Quirks) -> tuple[ssl.SSLContext, s
         except (ValueError, ssl.SSLError) as error:
             raise OperatorError("the pinned certificate is not one PEM certificate") from error
         fingerprint = sha256(der).hexdigest()
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        # as a number: the enumeration's complement would drop the flag that it does not know
+        strict = int(ssl.VERIFY_X509_STRICT)
+        flags = int(context.verify_flags) | ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+        context.verify_flags = ssl.VerifyFlags(flags & ~strict)
         context.check_hostname = False  # the fingerprint stands in for the name
     else:
         context = ssl.create_default_context()
@@ -95,6 +102,7 @@ class PinnedAdapter(HTTPAdapter):
         self._context = context
         self._fingerprint = fingerprint
         self.sockets: list[socket.socket] = []
+        self.is_cut = False  # a connection that is still being made shall not be used
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -103,13 +111,15 @@ class PinnedAdapter(HTTPAdapter):
             kwargs["assert_fingerprint"] = self._fingerprint
             kwargs["assert_hostname"] = False
         super().init_poolmanager(*args, **kwargs)
-        sockets = self.sockets
+        adapter = self
 
         class Connection(HTTPSConnection):
             def connect(self) -> None:
                 super().connect()
                 if self.sock is not None:
-                    sockets.append(self.sock)
+                    adapter.sockets.append(self.sock)
+                if adapter.is_cut:
+                    adapter.cut()
 
         class Pool(HTTPSConnectionPool):
             ConnectionCls = Connection
@@ -121,6 +131,7 @@ class PinnedAdapter(HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED"
 
     def cut(self) -> None:
+        self.is_cut = True
         for sock in tuple(self.sockets):
             with suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
@@ -162,6 +173,7 @@ class Conversation:
         self._aborted = False
         self._logging_in = False
         self._authenticated = False
+        self._lost_logins: list[tuple[float, float]] = []  # asked, given up: monotonic seconds
         self._sessions: list[str] = []  # paths of sessions that we opened, newest last
         self._token = ""
 
@@ -183,22 +195,26 @@ class Conversation:
                 self._login()
             try:
                 return self._send(method, path, data, headers, timeout_s)
-            except _ExpiredError as error:
+            except _ExpiredError:
                 if not self._sessions:
-                    raise self._denied() from error
-                self._login()
-                if method == "POST":
-                    raise NotSentError(f"{self._name}: the session had expired") from error
-                try:
-                    return self._send(method, path, data, headers, timeout_s)
-                except _ExpiredError as again:
-                    raise self._denied() from again
+                    raise self._denied() from None
+            self._login()
+            if method == "POST":
+                raise NotSentError(f"{self._name}: the session had expired")
+            try:
+                return self._send(method, path, data, headers, timeout_s)
+            except _ExpiredError:
+                raise self._denied() from None
 
     def cut(self) -> None:
-        """End a waiting request and refuse new ones. From any thread; a login is let finish."""
-        self._aborted = True
+        """End the request that is waiting. From any thread; a login is let finish."""
         if not self._logging_in:
             self._adapter.cut()
+
+    def abort(self) -> None:
+        """As ``cut``, and refuse all further requests but those that log out."""
+        self._aborted = True
+        self.cut()
 
     @property
     def is_authenticated(self) -> bool:
@@ -207,7 +223,9 @@ class Conversation:
     def logout(self) -> tuple[str, ...]:
         """Close our sessions and connections; the paths of sessions that would not close."""
         with self._talking:
-            left = tuple(uri for uri in reversed(self._sessions) if not self._close_session(uri))
+            lost = self._find_lost_sessions() if self._lost_logins else []
+            ours = (*lost, *reversed(self._sessions))
+            left = tuple(uri for uri in ours if not self._close_session(uri))
             self._sessions.clear()
             self._token = ""
             self._authenticated = False
@@ -228,12 +246,16 @@ class Conversation:
             return
         body = {"UserName": self._credentials.username, "Password": self._credentials.password}
         self._logging_in = True
+        asked_at = time.monotonic()
         try:
             answer = self._send("POST", sessions_path, body, None, 0.0)
-        except _ExpiredError as error:
-            raise self._denied() from error
-        except MachineError as error:
-            if getattr(error, "status", 0) not in (404, 405, 501):
+        except _ExpiredError:
+            raise self._denied() from None
+        except UnansweredError:
+            self._lost_logins.append((asked_at, time.monotonic()))
+            raise
+        except RefusedError as error:
+            if error.status not in (404, 405, 501):
                 raise
             session.auth = self._basic()  # a service without sessions
             self._authenticated = True
@@ -272,15 +294,49 @@ class Conversation:
                 self._send("DELETE", uri, None, None, self._timing.grace_s, wanted=True)
             except _ExpiredError:
                 return True  # the token, and with it the session, is gone
-            except MachineError as error:
-                if getattr(error, "status", 0) in (404, 410):
+            except RefusedError as error:
+                if error.status in (404, 410):
                     return True
+            except BusyError:
+                pass
             except UnreachableError:
                 pass
             else:
                 return True
             time.sleep(min(2.0, self._timing.busy_after(count)))
         return False
+
+    def _find_lost_sessions(self) -> list[str]:
+        """Sessions that a login opened whose answer never came.
+
+        Found by opening one more: ours are those of our user, from where that one came, and made,
+        by the BMC's own clock, while a lost login was under way. Whose else they could be is not
+        touched; a BMC that does not tell leaves the session to its timeout.
+        """
+        self._aborted = False
+        try:
+            asked_at = time.monotonic()
+            if not self._authenticated:
+                self._login()
+            if not self._sessions:
+                return []
+            reference = self._facts(self._sessions[-1])
+            windows = [(asked - asked_at, ended - asked_at) for asked, ended in self._lost_logins]
+            collection = self._sessions[-1].rsplit("/", 1)[0]
+            members = self._send("GET", collection, None, None, 0.0).body.get("Members")
+            paths = [_path_of(_link(item)) for item in members or () if _link(item)]
+            return [
+                path
+                for path in paths
+                if path not in self._sessions and reference.is_kin(self._facts(path), windows)
+            ]
+        except (EngineError, _ExpiredError):
+            return []
+        finally:
+            self._lost_logins.clear()
+
+    def _facts(self, path: str) -> SessionFacts:
+        return session_facts(self._send("GET", path, None, None, 0.0).body)
 
     def _refuse_when_aborted(self) -> None:
         if self._aborted:
@@ -298,7 +354,9 @@ class Conversation:
         if not wanted:
             self._refuse_when_aborted()
         self._adapter.sockets.clear()
+        self._adapter.is_cut = False
         self._response = None
+        fault: Exception
         try:
             response = self._connector._op(
                 method,
@@ -309,18 +367,21 @@ class Conversation:
                 allow_redirects=method == "GET",
             )
         except sushy.exceptions.HTTPError as error:
-            fault = fault_of(error, self._name, self._secrets(), self._retry_after())
-            if fault is None:
-                raise _ExpiredError from None
-            raise fault from None
+            known = fault_of(error, self._name, self._secrets(), self._retry_after())
+            fault = known or _ExpiredError()
         except sushy.exceptions.ConnectionError as error:
-            raise self._transport_fault(error.__context__) from None
+            fault = self._transport_fault(error.__context__)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise self._transport_fault(error) from None
+            fault = self._transport_fault(error)
         except (AttributeError, TypeError, KeyError, ValueError, OSError) as error:
-            raise self._unreadable(method, error) from None
+            fault = self._unreadable(method, error)
+        else:
+            return self._answer(method, response)
+        raise fault  # outside the handlers: a cause could carry what the BMC echoed
+
+    def _answer(self, method: str, response: requests.Response) -> Answer:
         if 300 <= response.status_code < 400:
-            raise MachineError(f"{self._name}: {method} was redirected; the BMC did nothing")
+            raise RefusedError(f"{self._name}: {method} was redirected; the BMC did nothing")
         return Answer(
             response.status_code,
             {key.lower(): value for key, value in response.headers.items()},
@@ -335,12 +396,14 @@ class Conversation:
             return None
         return retry_after_s(self._response.headers.get("Retry-After", ""), time.time())
 
-    def _unreadable(self, method: str, error: Exception) -> EngineError:
+    def _unreadable(self, method: str, error: Exception) -> Exception:
         """sushy reads error bodies as it expects them to be, and stumbles over others."""
         status = 0 if self._response is None else self._response.status_code
         message = f"{self._name}: {method} got an unreadable answer ({type(error).__name__})"
         if status == 503:
             return BusyError(message, retry_after_s=self._retry_after())
+        if status in (401, 403):
+            return _ExpiredError()
         if 400 <= status < 500:
             return RefusedError(f"{message}, HTTP {status}", status=status)
         return UnansweredError(message)
