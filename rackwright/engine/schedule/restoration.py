@@ -69,9 +69,10 @@ class Restoration:
             case Elected(group, machine):
                 self.elected(group, machine)
             case CancelAsked():
-                board.cancelled, board.paused = True, False
+                if any(b.WAITING <= state <= b.BACKOFF for state in self._state):
+                    board.cancelled, board.paused = True, False
             case PauseAsked(paused):
-                board.paused = paused
+                board.paused = paused and not board.cancelled
             case SkipAsked(task):
                 if self._state[task] == b.RUNNING:
                     self._flags[task] |= b.SKIPPING

@@ -250,6 +250,8 @@ class Scheduler:
         elif result == Result.UNSATISFIED:
             self._flags[task] = flags | b.PROBED
             self._stop_probing(task, stage, unanswered=False)
+        elif flags & b.PROBING and (blocker := self._blocker(task, stage)):
+            self._end_badly(task, b.BLOCKED, *blocker)
         elif flags & b.PROBING and not self._is_probe_wanted(task, stage):
             self._stop_probing(task, stage, unanswered=True)
         elif result != Result.REFUSED and self._tries[task] < self.topology.stages[stage].retries:
@@ -337,7 +339,7 @@ class Scheduler:
     def _is_probe_wanted(self, task: int, stage: int) -> bool:
         """Whether a means still waits for the answer."""
         return any(
-            self._state[task + (means - stage) * self._machines] == _WAITING
+            self._state[task + (means - stage) * self._machines] in (_WAITING, _READY)
             for means in self.topology.means[stage]
         )
 
@@ -601,11 +603,13 @@ class Scheduler:
         return False
 
     def _nudge_means(self, task: int, stage: int) -> None:
-        """An end was answered for or ended: its means that wait on the answer look again."""
+        """An end was answered for or ended: its means look again whether they are due."""
         for means in self.topology.means[stage]:
             other = task + (means - stage) * self._machines
-            waits = self._state[other] == _WAITING and not self._unmet[other]
-            if waits and not self._gate[means]:
+            now = self._state[other]
+            waits = now == _WAITING and not self._unmet[other] and not self._gate[means]
+            if waits or now == _PARKED:
+                self._leave_queue(other)
                 self._state[other] = _READY
                 self._ready.append(other)
 
@@ -874,9 +878,10 @@ class Scheduler:
             queue.clear()
         self._open_total = sum(self._open)
         for stage in range(len(self.topology.stages)):
+            self._forget_queued_probes(stage)
+        for stage in range(len(self.topology.stages)):
             if announce and self.board.total[stage] and not self._open[stage]:
                 self._out.append(StageSettled(stage))
-            self._forget_queued_probes(stage)
             if not self.board.unresolved[stage]:
                 self._find_work_in(stage)
         self._fall()

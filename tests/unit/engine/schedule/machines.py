@@ -44,6 +44,7 @@ class Rig:
         self.oracle = Oracle(topology)
         self.scheduler = Scheduler(topology)
         self.history: list[Event | Command] = []
+        self.journal: list[Event | Command] = []  # as a runner writes it
         self.under_way: list[Start] = []
         self.timers: list[TimerFired] = []
         self.elects: list[Elect] = []
@@ -58,12 +59,24 @@ class Rig:
             if self.oracle.finished is not None:
                 return
         self.history.append(event)
+        if self.is_accepted(event):
+            self.journal.append(event)
         self.oracle.told(event)
         self.scheduler.feed(event)
+
+    def is_accepted(self, event: Event) -> bool:
+        """A runner drops what is late or repeated before it journals."""
+        if isinstance(event, Ended):
+            start = self.oracle.running.get(self.oracle.key(event.task))
+            return start is not None and start.attempt == event.attempt
+        if isinstance(event, Elected):
+            return event.group in self.oracle.electing
+        return not isinstance(event, TimerFired)
 
     def take(self) -> None:
         commands = self.scheduler.take()
         self.history.extend(commands)
+        self.journal.extend(commands)
         self.oracle.heard(commands)
         for command in commands:
             if isinstance(command, Start):
