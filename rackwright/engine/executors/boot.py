@@ -22,6 +22,7 @@ from rackwright.engine.executors.scope import Scope, Subject
 from rackwright.engine.machine import Firmware, Machine
 
 CONNECT_PATIENCE_S = 60.0
+MARGIN_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,7 @@ class Boot:
         """
         machine = self.scope.machine(subject)
         power = self._usable(machine)
-        wait_s = min(machine.boot_deadline_s, deadline_s)
+        wait_s = within(machine, deadline_s)
         await self._intend(subject, attempt, "netboot", machine)
         await self.reach.forget(machine.id, "os")
         await self.reach.forget(machine.id, "ramdisk")
@@ -89,7 +90,7 @@ class Boot:
         await self.reach.forget(machine.id, "os")
         async with self.consoles.following(machine.id, power=power):
             await start_again(power)
-            patience_s = min(machine.boot_deadline_s, deadline_s)
+            patience_s = within(machine, deadline_s)
             return await self.reach.host(machine.id, "os", patience_s=patience_s)
 
     async def is_off(self, machine: Machine) -> bool:
@@ -117,6 +118,12 @@ class Boot:
         detail = {"machine": machine.id, "why": why}
         await self.scope.sink.intend("power", subject.task, attempt, detail)
         self.touched.add(machine.id)
+
+
+def within(machine: Machine, deadline_s: float) -> float:
+    """How long a boot may take: the machine's own deadline, and some time before the attempt's, so
+    that the attempt ends with the reason and not with a timeout. Seconds."""
+    return max(0.001, min(machine.boot_deadline_s, deadline_s - MARGIN_S))
 
 
 async def boot_from_network(power: PowerDriver, firmware: Firmware | None, attempt: int) -> None:

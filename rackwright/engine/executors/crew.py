@@ -39,8 +39,10 @@ class Crew:
         self._work = work
         self._stop = stop
         self._tasks: dict[tuple[int, int], asyncio.Task[None]] = {}
+        self._begun: set[tuple[int, int]] = set()
         self._cancelled: set[tuple[int, int]] = set()
         self._side: set[asyncio.Task[None]] = set()
+        self._owed: set[asyncio.Task[None]] = set()
 
     def start(self, attempt: Attempt) -> None:
         key = (attempt.task, attempt.attempt)
@@ -55,22 +57,25 @@ class Crew:
         key = (task, attempt)
         if key in self._tasks and key not in self._cancelled:
             self._cancelled.add(key)
-            self._tasks[key].cancel()
+            if key in self._begun:  # else it sees for itself: a task not begun would just vanish
+                self._tasks[key].cancel()
 
-    def beside(self, work: Awaitable[None]) -> None:
-        """Work that belongs to no attempt: an election, a revocation. ``settle`` waits for it."""
+    def beside(self, work: Awaitable[None], *, owed: bool = False) -> None:
+        """Work that belongs to no attempt: an election, a revocation. ``settle`` waits for what
+        is ``owed``."""
 
         async def run() -> None:
             await work
 
         task = asyncio.create_task(run())
-        self._side.add(task)
-        task.add_done_callback(self._side.discard)
+        for group in (self._side, self._owed) if owed else (self._side,):
+            group.add(task)
+            task.add_done_callback(group.discard)
 
     async def settle(self, timeout_s: float) -> None:
-        """Let the work beside the attempts end, then cancel what is left, attempts included."""
-        if self._side:
-            await asyncio.wait(self._side, timeout=timeout_s)
+        """Let what is owed end, then cancel what is left, attempts included."""
+        if self._owed:
+            await asyncio.wait(self._owed, timeout=timeout_s)
         left = [*self._side, *self._tasks.values()]
         for task in left:
             task.cancel()
@@ -79,18 +84,23 @@ class Crew:
     def _forget(self, key: tuple[int, int]) -> None:
         self._tasks.pop(key, None)
         self._cancelled.discard(key)
+        self._begun.discard(key)
 
     async def _carry_out(self, attempt: Attempt) -> None:
         loop = asyncio.get_running_loop()
         subject = self._scope.subject(attempt.task)
         job = Job(attempt, subject, loop.time() + attempt.timeout_s)
+        key = (attempt.task, attempt.attempt)
+        self._begun.add(key)
         try:
-            verdict = await self._judge(job)
+            verdict = None if key in self._cancelled else await self._judge(job)
         except asyncio.CancelledError:
             current = asyncio.current_task()
-            if (attempt.task, attempt.attempt) not in self._cancelled or current is None:
+            if key not in self._cancelled or current is None:
                 raise
             current.uncancel()
+            verdict = None
+        if verdict is None:
             await self._end(job)
             verdict = Verdict(Result.CANCELLED, f"cancelled during {job.phase}")
         console = ""
@@ -124,8 +134,6 @@ class Crew:
 
     async def _end(self, job: Job) -> None:
         """What cannot be ended here ends at its own limit on the machine."""
-        if not job.live:
-            return
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await self._stop(job)

@@ -25,28 +25,30 @@ async def elect(
     inband: InBand, stage: int, candidates: Sequence[int], *, pause_s: float = PAUSE_S
 ) -> tuple[int, str]:
     """(machine index, "") or (-1, why nobody may be chosen). Asks a few rounds for answers."""
-    scope = inband.scope
+    scope, loop = inband.scope, asyncio.get_running_loop()
     scoped = scope.plan.stages[stage].cluster_scoped
-    for last in (False,) * (ROUNDS - 1) + (True,):
-        said = await asyncio.gather(*(ask(inband, stage, index) for index in candidates))
+    deadline = loop.time() + scope.plan.stages[stage].timeout_s
+    said: Sequence[Said] = ()
+    for _ in range(ROUNDS):
+        said = await asyncio.gather(*(ask(inband, stage, index, deadline) for index in candidates))
         chosen = steps.choice(said, cluster_id=scope.cluster_id(), scoped=scoped)
         if chosen is not None:
             return chosen
-        if not last:
-            await asyncio.sleep(pause_s)
+        if loop.time() + pause_s >= deadline:
+            break
+        await asyncio.sleep(pause_s)
     silent = ", ".join(scope.plan.machines[i].name for i, a, _ in said if a is Answer.UNKNOWN)
     if cluster_id := scope.cluster_id():
         return -1, f"cluster id {cluster_id} is recorded but no member answers ({silent}); stop"
     return -1, f"nobody can be elected while these do not answer: {silent or 'no candidates'}"
 
 
-async def ask(inband: InBand, stage: int, index: int) -> Said:
+async def ask(inband: InBand, stage: int, index: int, deadline: float) -> Said:
     """A candidate's (index, answer, cluster id it knows). No answer is UNKNOWN, never a guess."""
     scope = inband.scope
     subject = scope.subject(scope.task(stage, index))
-    timeout_s = subject.stage.timeout_s
-    deadline = asyncio.get_running_loop().time() + timeout_s
-    job = Job(Attempt(subject.task, 0, Mode.PROBE, timeout_s, False), subject, deadline)
+    attempt = Attempt(subject.task, 0, Mode.PROBE, subject.stage.timeout_s, False)
+    job = Job(attempt, subject, deadline)
     try:
         async with asyncio.timeout_at(deadline):
             return await _ask(inband, job, index)

@@ -54,7 +54,7 @@ class Erase:
     async def _ramdisk(self, job: Job) -> Host | None:
         """The ramdisk that reported last, if it still runs."""
         try:
-            return await self.inband.boot.reach.host(job.machine_id, "ramdisk", patience_s=5.0)
+            return await self.inband.boot.reach.host(job.machine_id, "ramdisk", patience_s=20.0)
         except EngineError:
             return None
 

@@ -249,7 +249,9 @@ class InBand:
         )
 
     async def stop(self, job: Job) -> None:
-        """End what runs on the machine for this attempt."""
+        """End what runs on the machine for this attempt, also what a dead controller began."""
+        if job.attempt.resumed and not job.is_probe() and not job.live:
+            job.live.append((job.place_of_apply, self.named(job)))
         while job.live:
             place, live = job.live.pop()
             host = await self.boot.reach.host(job.machine_id, place, patience_s=5.0)

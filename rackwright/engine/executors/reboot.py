@@ -11,7 +11,7 @@ import structlog
 
 from rackwright.engine.drivers.power.base import ActionUnconfirmedError, BootDevice, PowerDriver
 from rackwright.engine.errors import EngineError, MachineError, UnreachableError
-from rackwright.engine.executors.boot import Boot
+from rackwright.engine.executors.boot import Boot, within
 from rackwright.engine.executors.pool import HostKeyError, LoginRefusedError, Place
 from rackwright.engine.executors.reach import Host
 from rackwright.engine.executors.scope import Subject
@@ -43,7 +43,7 @@ async def reboot(
         await _go_down(host, power, machine)
         await boot.reach.forget(machine.id, place)
         await boot.reach.forget(machine.id, "os")
-        patience_s = min(machine.boot_deadline_s, deadline_s)
+        patience_s = within(machine, deadline_s)
         back = await new_boot(boot, machine, host.boot_id, patience_s=patience_s)
     return Rebooted(back, host.boot_id, override)
 

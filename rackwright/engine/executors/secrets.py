@@ -104,10 +104,13 @@ class Secrets:
                     error = unreachable
                 if not left:
                     raise error
+        self._unrevoked[stage.name].discard(name)
         leader = self._leader(stage_index, source)
         detail = {"stage": stage.name, "secret": name}
-        await self._scope.sink.intend("revoked", leader.task, 0, detail)
-        self._unrevoked[stage.name].discard(name)
+        try:
+            await self._scope.sink.intend("revoked", leader.task, 0, detail)
+        except EngineError as error:  # the run has ended: a resume revokes once more
+            log.info("revocation not journaled", stage=stage.name, error=error.message)
 
     async def _on_leader(self, stage_index: int, path: str, source: SecretSource) -> Completed:
         subject = self._leader(stage_index, source)

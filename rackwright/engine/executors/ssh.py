@@ -71,7 +71,7 @@ class SshExecutor:
         self._crew.beside(self._elect(group, stage, tuple(candidates)))
 
     def stage_settled(self, stage: int) -> None:
-        self._crew.beside(self._secrets.revoke(stage))
+        self._crew.beside(self._secrets.revoke(stage), owed=True)
 
     async def close(self) -> None:
         """Revocations end first. Steps on machines go on: a resume attaches to them."""

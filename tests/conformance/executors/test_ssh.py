@@ -165,12 +165,10 @@ def test_one_connection_serves_all_stages(ssh_bench: MakeBench, own_sshd: Sshd) 
     assert asyncio.run(scenario()) == 1
 
 
-def test_many_machines_at_once(
-    keys: Keys, shared_sshd: Sshd, tmp_path: Path, bench: MakeBench
-) -> None:
-    names = [f"m-{number}" for number in range(1, 13)]
-    world = bench(machines=[fakes.machine(name) for name in names])
-    world.directory.targets = {name: shared_sshd.target() for name in names}
+def test_many_machines_at_once(ssh_bench: MakeBench, own_sshd: Sshd) -> None:
+    names = [f"m-{number}" for number in range(1, 9)]
+    world = ssh_bench(machines=[fakes.machine(name) for name in names])
+    world.directory.targets = {name: own_sshd.target() for name in names}
 
     async def scenario() -> list[Result]:
         executor = world.executor(commands=4)
@@ -288,17 +286,17 @@ def test_secrets_of_a_dead_controller_are_revoked(ssh_bench: MakeBench, tmp_path
     assert (tmp_path / "mints").read_text() == "revoked\n"
 
 
-def test_askers_share_one_mint(bench: MakeBench, tmp_path: Path, shared_sshd: Sshd) -> None:
+def test_askers_share_one_mint(ssh_bench: MakeBench, tmp_path: Path, own_sshd: Sshd) -> None:
     source = SecretSource("mint.sh", None, "managers.one", 600.0)
     names = ["m-1", "m-2", "m-3"]
-    world = bench(
+    world = ssh_bench(
         stages=[fakes.stage("one", secrets={"token": source})],
         content={"mint.sh": f"echo minted >> {tmp_path}/mints; echo x"},
         apply='[ "$(secret token)" = x ]',
         machines=[fakes.machine(name) for name in names],
     )
     world.leader = "m-1"
-    world.directory.targets = {name: shared_sshd.target() for name in names}
+    world.directory.targets = {name: own_sshd.target() for name in names}
 
     async def scenario() -> None:
         executor = world.executor()

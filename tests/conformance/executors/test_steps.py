@@ -52,9 +52,7 @@ def test_a_check_that_breaks_is_unknown_and_applies_nothing(
 ) -> None:
     broken = {
         "missing-command-here": "127",
-        "exit 3": "exit 3",
         "kill -KILL $$": "exit",
-        "false": "exit 1",
         "if": "syntax error",
     }
     for number, (check, said) in enumerate(broken.items(), 1):
@@ -102,10 +100,9 @@ def test_failed_verify_fails_the_attempt(bench: MakeBench) -> None:
 
 
 def test_verify_without_evidence_proves_nothing(bench: MakeBench) -> None:
-    for number, verify in enumerate(("true", "echo '[1]'", "echo '{}'; echo done"), 1):
-        outcome = asyncio.run(bench(verify=verify).once(number=number))
-        assert outcome.result is Result.FAILED, verify
-        assert "not one JSON object" in outcome.error
+    outcome = asyncio.run(bench(verify="echo '{}'; echo done").once())
+    assert outcome.result is Result.FAILED
+    assert "not one JSON object" in outcome.error
 
 
 def test_a_dropped_executor_is_resumed_in_mid_apply(bench: MakeBench, tmp_path: Path) -> None:
@@ -179,6 +176,27 @@ def test_cancel_ends_the_check_on_the_machine(bench: MakeBench, tmp_path: Path) 
 
 def test_cancel_ends_the_apply_on_the_machine(bench: MakeBench, tmp_path: Path) -> None:
     cancelled_in(bench(apply=hang(tmp_path)), tmp_path, "apply")
+
+
+def test_a_resumed_attempt_cancelled_at_once_is_ended_on_the_machine(
+    bench: MakeBench, tmp_path: Path
+) -> None:
+    world = bench(apply=hang(tmp_path))
+
+    async def scenario() -> Result:
+        first = world.executor()
+        first.start([fakes.attempt(0)])
+        await until((tmp_path / "pid").exists)
+        await first.close()
+        second = world.executor()
+        second.start([fakes.attempt(0, resumed=True)])
+        second.cancel(0, 1)
+        outcome = await world.sink.outcome(0)
+        await second.close()
+        return outcome.result
+
+    assert asyncio.run(scenario()) is Result.CANCELLED
+    asyncio.run(until(lambda: not alive(tmp_path / "pid")))
 
 
 def test_an_older_controller_is_refused(bench: MakeBench, tmp_path: Path) -> None:
