@@ -13,11 +13,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rackwright.engine.content.errors import ContentError
+from rackwright.engine.content.errors import ContentError, ContentErrors, Problems
 from rackwright.engine.content.library import Library
+from rackwright.engine.content.workflow import parse_workflow
 from rackwright.engine.content.yaml_source import parse
 from rackwright.engine.plan.codec import plan_from_json, plan_to_json
 from rackwright.engine.plan.compile import compile_plan
+from rackwright.engine.plan.graph import stage_graph
 from rackwright.engine.plan.spec import parse_spec
 from tests.unit.engine.plan.rack import ARTIFACTS, CASES, machine, select
 
@@ -28,6 +30,13 @@ pools:
   managers: {{count: 5, selector: "role=manager"}}
   workers: {{count: {workers}, selector: ""}}
 """
+
+
+def workflow_of(need: Callable[[int], str]) -> str:
+    rows = (f"  s{i}: {{use: a/b, on: all, needs: [{need(i)}]}}\n" for i in range(990))
+    return "stages:\n" + "".join(rows)
+
+
 HOSTILE = {
     "alias bomb": "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
     "100,000 nodes": "stages:\n" + "".join(f"  s{i}: {{}}\n" for i in range(50_000)),
@@ -41,6 +50,8 @@ HOSTILE = {
     "comments": "# x\n" * 260_000,
     "quoted escapes": 'a: "' + "\\x41" * 250_000 + '"',
     "literal": "a: |\n" + "  x\n" * 260_000,
+    "cycle of 990 stages": workflow_of(lambda i: f"s{(i + 1) % 990}"),
+    "unknown needs": workflow_of(lambda i: f"{'sx' * 40}{i}"),
     "2 MiB": "a: 1\n" * 500_000,
 }
 
@@ -71,8 +82,12 @@ def timed(name: str, call: Callable[[], object]) -> object:
 
 def refused(text: str) -> None:
     try:
+        if text.startswith("stages:"):
+            problems = Problems()
+            stage_graph(parse_workflow("hostile", text, "hostile.yaml"), problems)
+            problems.check()
         parse(text, "hostile.yaml")
-    except ContentError:
+    except (ContentError, ContentErrors):
         return
     print(json.dumps({"warning": "was read"}))
 

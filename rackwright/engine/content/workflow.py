@@ -26,6 +26,7 @@ _USE = re.compile(r"([a-z0-9][a-z0-9_-]*(?:/[a-z0-9][a-z0-9_-]*)+)(?:#([a-z0-9][
 _ON = re.compile(r"([a-z0-9][a-z0-9_-]*)(?:\.(one|rest))?\Z")
 _POOL = re.compile(r"pools\.([a-z0-9][a-z0-9_-]*)\Z")
 ALL = "all"
+MAX_STAGES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,9 @@ def parse_workflow(name: str, text: str | bytes, file: str) -> WorkflowSpec:
         group: _group(group, fields, node, problems)
         for group, node in fields.mapping("groups").items()
     }
+    if len(fields.mapping("stages")) > MAX_STAGES:
+        problems.add(fields.mark("stages"), f"workflow {name} has more than {MAX_STAGES} stages")
+        problems.check()
     stages = {
         stage: _stage(stage, fields, node, problems)
         for stage, node in fields.mapping("stages").items()

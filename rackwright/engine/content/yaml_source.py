@@ -35,10 +35,10 @@ _CONSTANTS: Mapping[str, Scalar] = {
 class Bounds:
     """What a document may be at most. The defaults keep refusal under a second."""
 
-    size_bytes: int = 1 << 20
+    size_bytes: int = 256 << 10  # a megabyte of plain words takes the parser two seconds
     depth: int = 25
     nodes: int = 20_000
-    silent_chars: int = 256 << 10  # read without one node coming out: one scalar, or comments
+    silent_chars: int = 128 << 10  # read without one node coming out: one scalar, or comments
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def test_names_that_are_given_pass(source: str) -> None:
     ("source", "message"),
     [
         ("a\n  {{ parms.os }}", "s.sh:2:6: undefined name 'parms' (did you mean 'params'?)"),
-        ("{{ params['ow'] }}", "s.sh:1:4: undefined param 'params.ow' (known: os)"),
+        ("{{ params['ow'] }}", "s.sh:1:4: undefined param 'params.ow' (did you mean 'os'?)"),
         ("{{ params.suffix }}", "s.sh:1:4: param 'params.suffix' is not set and has no default"),
         ("{{ outputs.later.x }}", "s.sh:1:4: undefined stage 'outputs.later'"),
         ("{{ outputs.init.adr }}", "s.sh:1:4: undefined output 'outputs.init.adr'"),
