@@ -1,5 +1,6 @@
 """BMC credentials: stored encrypted, read by power drivers alone."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
@@ -61,11 +62,10 @@ def get(connection: Connection, box: SecretBox, machine_id: str) -> BmcCredentia
     )
 
 
-def drop_unused(connection: Connection) -> None:
-    """Forget endpoints that manage no machine any more, with their credentials."""
-    used = select(BMC_SYSTEM.c.endpoint_id)
-    query = select(BMC_ENDPOINT.c.id).where(BMC_ENDPOINT.c.id.not_in(used))
-    for endpoint_id in list(connection.scalars(query)):
+def drop_unused(connection: Connection, endpoint_ids: Collection[str]) -> None:
+    """Of these endpoints forget those that manage no machine any more, with their credentials."""
+    query = select(BMC_SYSTEM.c.endpoint_id).where(BMC_SYSTEM.c.endpoint_id.in_(endpoint_ids))
+    for endpoint_id in sorted(set(endpoint_ids) - set(connection.scalars(query))):
         connection.execute(delete(SECRET).where(SECRET.c.name == secret_name(endpoint_id)))
         connection.execute(delete(BMC_ENDPOINT).where(BMC_ENDPOINT.c.id == endpoint_id))
 

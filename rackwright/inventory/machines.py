@@ -236,6 +236,8 @@ def forget(connection: Connection, machine_id: str, *, actor: str, now: float) -
     holder = reserved_by(connection, machine_id)
     if holder:
         raise ConflictError(f"run {holder} holds machine {machine_id}", run=holder)
+    mine = select(BMC_SYSTEM.c.endpoint_id).where(BMC_SYSTEM.c.machine_id == machine_id)
+    endpoints = list(connection.scalars(mine))
     windows = select(BOOT_WINDOW.c.id).where(BOOT_WINDOW.c.machine_id == machine_id)
     connection.execute(delete(BOOT_TOKEN).where(BOOT_TOKEN.c.window_id.in_(windows)))
     connection.execute(delete(MACHINE_NETWORK).where(MACHINE_NETWORK.c.machine_id == machine_id))
@@ -256,7 +258,7 @@ def forget(connection: Connection, machine_id: str, *, actor: str, now: float) -
         CLUSTER_MEMBER,
     ):
         connection.execute(delete(table).where(table.c.machine_id == machine_id))
-    credentials.drop_unused(connection)
+    credentials.drop_unused(connection, endpoints)
     connection.execute(delete(MACHINE).where(MACHINE.c.id == machine_id))
     detail = {"name": row["name"]}
     audit.record(

@@ -210,7 +210,7 @@ def write_bmc(
         connection.execute(delete(BMC_SYSTEM).where(mine))
         connection.execute(insert(BMC_SYSTEM).values(wanted))
         # never carried over to a new address: that host is not yet known to be the same
-        credentials.drop_unused(connection)
+        credentials.drop_unused(connection, [row["endpoint_id"] for row in bound])
         changed = True
     if bmc.password is not None:
         secret = {"username": bmc.username, "password": bmc.password.get_secret_value()}
