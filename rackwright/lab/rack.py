@@ -225,7 +225,10 @@ def _machine_status(state: RackState, machine: MachineSpec) -> dict[str, Any]:
         "boot_persistent": False,
     }
     if chassis is not None:
-        known = control.ask(directory, "status")
+        try:
+            known = control.ask(directory, "status")
+        except HardwareError:
+            chassis = None  # it has just died, or hangs: its BMC does not answer either
     return {
         "name": machine.name,
         "power": known["power"],

@@ -54,7 +54,7 @@ def main() -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
         file.write(given["certificate_pem"])
         file.flush()
-        print(json.dumps(drive(given, file.name)))
+        sys.stdout.write(json.dumps(drive(given, file.name)))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 The tests share one rack of two machines and follow one another in this file's order.
 """
 
+import contextlib
 import json
 import os
 import pty
@@ -146,12 +147,17 @@ def sol(lab: RackState) -> Iterator[Sol]:
     subprocess.run(ipmitool(lab, "sol", "deactivate"), capture_output=True, check=False)
 
 
-def dhcp_listener(lab: RackState, mac: str, timeout_s: float) -> subprocess.Popen[str]:
-    argv = in_rack(lab, sys.executable, "-c", WAIT_FOR_DHCP, mac, str(timeout_s))
-    listener = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert listener.stdout is not None
-    assert listener.stdout.readline() == "listening\n"
-    return listener
+@contextlib.contextmanager
+def dhcp_request(lab: RackState, mac: str) -> Iterator[list[str]]:
+    """Wait, at the end of the block, for a DHCP request of ``mac``; the list gets its options."""
+    argv = in_rack(lab, sys.executable, "-c", WAIT_FOR_DHCP, mac, str(BOOT_S))
+    seen: list[str] = []
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as listener:
+        assert listener.stdout is not None
+        assert listener.stdout.readline() == "listening\n"
+        yield seen
+        seen += listener.stdout.read().split()
+    assert listener.returncode == 0, f"no DHCP request of {mac}"
 
 
 def test_enrolment_is_private_and_tells_nothing_of_disks(lab: RackState) -> None:
@@ -206,9 +212,8 @@ def test_sensors_answer(lab: RackState) -> None:
 def test_pxe_once_asks_the_network_from_the_second_nic_and_is_spent(lab: RackState) -> None:
     ipmi(lab, "chassis", "bootdev", "pxe")
     assert "Force PXE" in ipmi(lab, "chassis", "bootparam", "get", "5")
-    listener = dhcp_listener(lab, "52:54:00:77:01:02", BOOT_S)
-    ipmi(lab, "chassis", "power", "on")
-    assert listener.wait(BOOT_S) == 0
+    with dhcp_request(lab, "52:54:00:77:01:02"):
+        ipmi(lab, "chassis", "power", "on")
     assert "No override" in ipmi(lab, "chassis", "bootparam", "get", "5")
 
 
@@ -271,16 +276,14 @@ def test_redfish_machine_has_its_console_over_ipmi_and_pxe_boots_with_nvram_wipe
     lab: RackState,
 ) -> None:
     rack.wipe_nvram(lab.directory, "n2", pxe_first=True)
-    listener = dhcp_listener(lab, "52:54:00:77:02:01", BOOT_S)
-    console = Sol(lab, "n2")
-    try:
-        ipmi(lab, "chassis", "power", "on", machine="n2")
-        console.expect(b"PXE over IPv4")
-    finally:
-        console.close()
-    assert listener.wait(BOOT_S) == 0
-    assert listener.stdout is not None
-    assert listener.stdout.read().strip() == "7"  # x64 UEFI
+    with dhcp_request(lab, "52:54:00:77:02:01") as architecture:
+        console = Sol(lab, "n2")
+        try:
+            ipmi(lab, "chassis", "power", "on", machine="n2")
+            console.expect(b"PXE over IPv4")
+        finally:
+            console.close()
+    assert architecture == ["7"]  # x64 UEFI
     with pytest.raises(HardwareError, match="n2 is on"):
         rack.wipe_nvram(lab.directory, "n2")
     ipmi(lab, "chassis", "power", "off", machine="n2")
