@@ -4,43 +4,23 @@ import io
 import stat
 import tarfile
 from pathlib import Path
-from typing import NamedTuple
 
 from rackwright.engine.images.cpio import early_microcode, write_initramfs
+from tests.unit.engine.images.newc import Entry, read_cpio
 from tests.unit.engine.images.roots import make_root
 
 
-class Entry(NamedTuple):
-    mode: int
-    uid: int
-    mtime: int
-    device: tuple[int, int]
-    body: bytes
-
-
-def read_cpio(data: bytes) -> dict[str, Entry]:
-    entries: dict[str, Entry] = {}
-    at = 0
-    while True:
-        assert data[at : at + 6] == b"070701"
-        fields = [int(data[at + 6 + 8 * i : at + 14 + 8 * i], 16) for i in range(13)]
-        name_end = at + 110 + fields[11]
-        name = data[at + 110 : name_end - 1].decode()
-        body_at = -(-name_end // 4) * 4
-        body = data[body_at : body_at + fields[6]]
-        at = -(-(body_at + fields[6]) // 4) * 4
-        if name == "TRAILER!!!":
-            assert at == len(data)
-            return entries
-        assert name not in entries
-        entries[name] = Entry(fields[1], fields[2], fields[5], (fields[9], fields[10]), body)
+def whole(data: bytes) -> dict[str, Entry]:
+    entries, end = read_cpio(data)
+    assert end == len(data)
+    return entries
 
 
 def packed(root: Path) -> dict[str, Entry]:
     sink = io.BytesIO()
     with tarfile.open(root) as tar:
         write_initramfs(tar, sink, lambda name: name.startswith("boot/"))
-    return read_cpio(sink.getvalue())
+    return whole(sink.getvalue())
 
 
 def test_files_links_and_modes_survive(tmp_path: Path) -> None:
@@ -76,7 +56,7 @@ def test_hard_links_become_copies(tmp_path: Path) -> None:
 
 
 def test_microcode_of_a_vendor_is_one_file_in_order() -> None:
-    entries = read_cpio(
+    entries = whole(
         early_microcode(
             {
                 "usr/lib/firmware/intel-ucode/06-0f-06": b"two",
