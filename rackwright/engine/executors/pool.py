@@ -19,7 +19,7 @@ import asyncssh
 
 from rackwright.engine.errors import EngineError, Fault, MachineError, UnreachableError
 from rackwright.engine.executors.ports import SshTarget
-from rackwright.engine.executors.shell.base import script
+from rackwright.engine.executors.shell.base import from_marker, script
 from rackwright.engine.executors.shell.remote import SshShell
 
 Place = Literal["os", "ramdisk"]
@@ -205,12 +205,12 @@ def trusted_keys(
 
 async def _hello(shell: SshShell, target: SshTarget) -> Link:
     said = await shell.run(script("hello"), timeout_s=HELLO_TIMEOUT_S)
-    lines = said.stdout.decode("utf-8", "replace").splitlines()
+    lines = from_marker(said.stdout, "boot ")
     if said.status != 0 or not lines:
         raise MachineError(
             f"{target.address} runs no bash for user {target.user}: {said.complaint()}"
         )
-    return Link(shell, lines[0].strip(), families(lines[1:]), target)
+    return Link(shell, lines[0].removeprefix("boot ").strip(), families(lines[1:]), target)
 
 
 def families(os_release: list[str]) -> tuple[str, ...]:

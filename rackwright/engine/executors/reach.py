@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from rackwright.engine.errors import UnreachableError
 from rackwright.engine.executors.pool import Place, Pool, families
 from rackwright.engine.executors.ports import Directory
-from rackwright.engine.executors.shell.base import Shell, script
+from rackwright.engine.executors.shell.base import Shell, from_marker, script
 from rackwright.engine.executors.shell.local import LocalShell
 
 
@@ -61,10 +61,10 @@ class LocalReach:
 
     async def host(self, machine_id: str, place: Place, *, patience_s: float) -> Host:
         said = await self._shell.run(script("hello"), timeout_s=30.0)
-        lines = said.stdout.decode("utf-8", "replace").splitlines()
+        lines = from_marker(said.stdout, "boot ")
         if said.status != 0 or not lines:
             raise UnreachableError("the controller runs no bash")
-        return Host(self._shell, lines[0].strip(), families(lines[1:]))
+        return Host(self._shell, lines[0].removeprefix("boot ").strip(), families(lines[1:]))
 
     async def forget(self, machine_id: str, place: Place) -> None:
         return

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rackwright.engine.errors import EngineError, Fault, MachineError, UnreachableError
-from rackwright.engine.executors.shell.base import TIMED_OUT, Shell, last_lines, script
+from rackwright.engine.executors.shell.base import TIMED_OUT, Shell, from_marker, last_lines, script
 
 ROOT = "/run/rackwright"
 START_GRACE_S = 60.0
@@ -128,7 +128,7 @@ async def start(
         timeout_s=START_GRACE_S,
         payload=_chunks(tuple(contents.values())),
     )
-    said = done.stdout.decode("utf-8", "replace").strip()
+    said = last_lines(done.stdout, 1).strip()
     match done.status:
         case 0:
             word, _, boot_id = said.partition(" ")
@@ -163,17 +163,14 @@ async def wait(
 
 def read_end(protocol: bytes) -> StepEnd:
     """Parse what ``step_wait.sh`` says. Raises ``UnreachableError`` for anything else."""
-    head, _, rest = protocol.partition(b"\n")
-    answer, _, log = rest.partition(b"\n")
-    words, said = head.decode("ascii", "replace").split(), answer.decode("ascii", "replace").split()
-    if len(words) == 2 and words[0] == "boot":
-        match said:
-            case ["exit", code] if code.isdigit():
-                return StepEnd(End.EXITED, words[1], int(code), last_lines(log, 8))
-            case ["lost"]:
-                return StepEnd(End.LOST, words[1])
-            case ["absent"]:
-                return StepEnd(End.ABSENT, words[1])
+    match [line.split() for line in from_marker(protocol, "boot ")[:2]]:
+        case [["boot", boot_id], ["exit", code]] if code.isdigit():
+            log = "\n".join(from_marker(protocol, "boot ")[2:])
+            return StepEnd(End.EXITED, boot_id, int(code), last_lines(log.encode(), 8))
+        case [["boot", boot_id], ["lost"]]:
+            return StepEnd(End.LOST, boot_id)
+        case [["boot", boot_id], ["absent"]]:
+            return StepEnd(End.ABSENT, boot_id)
     raise UnreachableError("the machine did not say how the step ended")
 
 
@@ -187,8 +184,8 @@ async def stop(shell: Shell, step: Step) -> None:
 async def find(shell: Shell, step: Step) -> Found:
     """Which attempts of the step's stage this machine knows, on this boot."""
     done = await shell.run(script("step_list"), step.parent, timeout_s=30.0)
-    lines = done.stdout.decode("utf-8", "replace").splitlines()
-    if done.status != 0 or not lines or not lines[0].startswith("boot "):
+    lines = from_marker(done.stdout, "boot ")
+    if done.status != 0 or not lines:
         raise UnreachableError("the machine did not list its steps")
     states = {}
     for line in lines[1:]:

@@ -80,3 +80,10 @@ def command(text: bytes, args: tuple[str, ...], timeout_s: float, *, payload: bo
 def last_lines(text: bytes, lines: int) -> str:
     kept = [line for line in text.decode("utf-8", "replace").splitlines() if line.strip()]
     return "\n".join(kept[-lines:])
+
+
+def from_marker(text: bytes, marker: str) -> list[str]:
+    """The lines from the first that starts with ``marker``: what a login shell's start-up file
+    printed before is no part of the answer. [] without such a line."""
+    lines = text.decode("utf-8", "replace").splitlines()
+    return next((lines[i:] for i, line in enumerate(lines) if line.startswith(marker)), [])

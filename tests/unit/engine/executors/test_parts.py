@@ -25,7 +25,7 @@ from tests.unit.engine.executors.fake_machines import Rack
     [
         (b"boot b1\nexit 0\n", step.StepEnd(step.End.EXITED, "b1", 0)),
         (b"boot b1\nexit 7\nx\ny\n", step.StepEnd(step.End.EXITED, "b1", 7, "x\ny")),
-        (b"boot b1\nlost\n", step.StepEnd(step.End.LOST, "b1")),
+        (b"welcome to root\nboot b1\nlost\n", step.StepEnd(step.End.LOST, "b1")),
         (b"boot b1\nabsent\n", step.StepEnd(step.End.ABSENT, "b1")),
     ],
 )
