@@ -36,7 +36,9 @@ class RenderError(OperatorError):
 
     def __init__(self, source_id: str, line: int, message: str) -> None:
         where = f"{source_id}:{line}" if line else source_id
-        super().__init__(f"{where}: {message}", hint="see the template names in docs/content.md")
+        super().__init__(
+            f"{where}: {message}", hint="try the script with `rackwright workflow check`"
+        )
         self.source_id = source_id
         self.line = line
 

@@ -1,6 +1,6 @@
 """A role: what a machine becomes, as its role.yaml says it. Parsing only; files are the library's.
 
-Stage attributes are those of design section 3 and of docs/content.md. A stage without ``check``
+What each attribute means stands at its field in ``StageSpec`` and ``plan.model``. A stage without ``check``
 may have no ``apply``: what cannot be asked is never done.
 """
 

@@ -237,7 +237,9 @@ def _out_reason(machine: Machine) -> str:
         case "available":
             return "available"
         case "failed":
-            return f"failed: repair it, then {release}"
+            return (
+                f"failed: `rackwright run resume` takes it up again, or repair it, then {release}"
+            )
         case "releasing":
             return "being released: wait until it is available"
         case "maintenance":

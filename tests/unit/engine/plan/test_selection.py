@@ -77,7 +77,8 @@ def test_too_few_says_why_each_of_the_others_does_not_count() -> None:
     )
     assert text.startswith("spec.yaml:5:3: pool workers needs 2 machines, and there are 1 avail")
     for reason in (
-        "n3: failed: repair it, then `rackwright machine release n3`",
+        "n3: failed: `rackwright run resume` takes it up again, or repair it, then "
+        "`rackwright machine release n3`",
         "n4: disk serial D4 (INTEL X, 10.7 GB, holds dos, ext4): release it with "
         "`rackwright machine release n4`",
         "n5: active: reserved by another cluster or run",
