@@ -197,15 +197,14 @@ def _await_chassis(state: RackState, machine: MachineSpec) -> None:
         if processes.recorded(directory / "chassis.json") is None:
             break
         if (directory / control.SOCKET).exists():
-            power = control.ask(directory, "status")["power"]
-            if power == "on" or not machine.powered_on:
-                return
+            control.ask(directory, "status")
+            return
         time.sleep(_POLL_S)
     log = (directory / "chassis.log").read_text(errors="replace").strip().splitlines()
     words = [line.strip() for line in log if line.strip(" |+-")]
     raise HardwareError(
         f"the chassis of {machine.name} did not come up: {' '.join(words[-1:]) or 'no word of it'}",
-        hint=f"is {machine.bmc.address} free in the namespace, and enough memory?",
+        hint="correct what it says, then: rackwright lab up",
     )
 
 

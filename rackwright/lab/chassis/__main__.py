@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from rackwright.lab.bmc.ipmi import PORT, IpmiBmc
 from rackwright.lab.bmc.redfish import Service
 from rackwright.lab.chassis.control import SOCKET, Control
 from rackwright.lab.chassis.machine import Build, Machine
+from rackwright.lab.errors import LabError
 from rackwright.lab.spec import Protocol, machine_from_json
 
 _HTTPS_PORT = 443
@@ -62,10 +64,10 @@ async def run(directory: Path, config: dict[str, Any]) -> None:
             server = _https(Service(machine, username, password), directory)
             listener = socket.create_server((spec.bmc.address, _HTTPS_PORT))
             background.append(tasks.create_task(server.serve(sockets=[listener])))
-        control = await asyncio.start_unix_server(Control(machine).serve, SOCKET)
         if spec.powered_on:
             await machine.power_on()
-        print("ready", flush=True)  # noqa: T201 -- the chassis' log
+        # last: whoever finds this socket finds everything else up
+        control = await asyncio.start_unix_server(Control(machine).serve, SOCKET)
         await stop.wait()
         if server is not None:
             server.should_exit = True
@@ -98,7 +100,11 @@ def main() -> None:
     os.umask(0o077)
     os.chdir(directory)
     config = json.loads((directory / "machine.json").read_text())
-    asyncio.run(run(directory, config))
+    try:
+        asyncio.run(run(directory, config))
+    except* (LabError, OSError) as group:
+        errors = group.exceptions
+        sys.exit("; ".join(str(error) for error in errors))
 
 
 if __name__ == "__main__":

@@ -147,22 +147,28 @@ class Machine:
         self._tell(True)
 
     async def _await_monitor(self, process: asyncio.subprocess.Process) -> None:
-        """QEMU's first word; it has its devices and files by then."""
+        """QEMU's first answer; it has its devices and files by then."""
         ended = asyncio.ensure_future(process.wait())
-        connected = asyncio.ensure_future(self._connected.wait())
+        answered = asyncio.ensure_future(self._answered())
         try:
             await asyncio.wait(
-                {ended, connected},
+                {ended, answered},
                 timeout=_START_DEADLINE_S,
                 return_when=asyncio.FIRST_COMPLETED,
             )
+            is_up = answered.done() and not ended.done()
         finally:
             ended.cancel()
-            connected.cancel()
-        if not self._connected.is_set():
+            answered.cancel()
+        if not is_up:
             await self._kill()
             log = (self._directory / "qemu.log").read_text(errors="replace").splitlines()
             raise HardwareError(f"{self.spec.name}: QEMU did not start: {' '.join(log[-2:])}")
+
+    async def _answered(self) -> None:
+        await self._connected.wait()
+        if self._monitor is not None:
+            await self._monitor.ready.wait()
 
     async def _kill(self) -> None:
         process, self._process = self._process, None

@@ -17,6 +17,7 @@ class Monitor:
         self._reader = reader
         self._writer = writer
         self.shutdown_reason = ""
+        self.ready = asyncio.Event()  # QEMU has its devices and runs its main loop
         self.closed = asyncio.Event()
 
     async def run(self) -> None:
@@ -32,6 +33,8 @@ class Monitor:
             self._writer.close()
 
     def _got(self, message: dict[str, Any]) -> None:
+        if "return" in message:
+            self.ready.set()
         if message.get("event") == "SHUTDOWN":
             self.shutdown_reason = str(message["data"].get("reason", ""))
 
