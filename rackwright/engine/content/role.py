@@ -1,7 +1,7 @@
 """A role: what a machine becomes, as its role.yaml says it. Parsing only; files are the library's.
 
-What each attribute means stands at its field in ``StageSpec`` and ``plan.model``. A stage without ``check``
-may have no ``apply``: what cannot be asked is never done.
+What each attribute means stands at its field in ``StageSpec`` and ``plan.model``. A stage without
+``check`` may have no ``apply``: what cannot be asked is never done.
 """
 
 import re
