@@ -18,6 +18,12 @@ ROOTFS, ABOUT = "rootfs.ext4.zst", "image.json"
 _BUNDLE_PREFIX = "./rackwright-bundle/"
 _UUID = "00000000-0000-4000-8000-000000000012"
 _BLOCK_BYTES = 4096
+# Named one by one, so that the build host's defaults do not matter: what GRUB 2.06 and Linux 6.1
+# read. With metadata_csum_seed the install gives a new UUID without rewriting every checksum.
+_FEATURES = (
+    "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,"
+    "large_file,huge_file,dir_nlink,extra_isize,metadata_csum,metadata_csum_seed"
+)
 # The filesystem can grow in place to this many blocks (16 TiB) before its descriptors move.
 _RESIZE_BLOCKS = 1 << 32
 
@@ -66,7 +72,7 @@ def make_filesystem(tree: Path, filesystem: Path, content_bytes: int) -> int:
     _run(
         [
             *("mkfs.ext4", "-q", "-F", "-b", str(_BLOCK_BYTES), "-i", "16384", "-m", "1"),
-            *("-J", "size=32", "-O", "metadata_csum_seed,^orphan_file", "-L", "root"),
+            *("-I", "256", "-J", "size=32", "-O", _FEATURES, "-L", "root"),
             *("-U", _UUID, "-E", f"hash_seed={_UUID},resize={_RESIZE_BLOCKS - 1}"),
             *("-d", str(tree), str(filesystem)),
         ],

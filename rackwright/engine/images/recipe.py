@@ -46,7 +46,7 @@ class Recipe:
                 name = str(path.relative_to(RECIPES))
                 parts[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         # the code that packs is an input too
-        for name in ("cpio.py", "disk.py", "ramdisk.py", "workload.py"):
+        for name in ("cpio.py", "disk.py", "ramdisk.py", "root.py", "workload.py"):
             parts[name] = hashlib.sha256((Path(__file__).parent / name).read_bytes()).hexdigest()
         decided = [self.variant, self.suite, self.components, self.packages, parts]
         return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()

@@ -34,7 +34,8 @@ mask lvm2-monitor.service lvm2-lvmpolld.socket lvm2-lvmpolld.service dm-event.so
   systemd-hwdb-update.service ldconfig.service systemd-firstboot.service \
   getty@tty1.service systemd-random-seed.service systemd-logind.service dev-hugepages.mount \
   dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount \
-  modprobe@fuse.service modprobe@drm.service modprobe@loop.service systemd-user-sessions.service
+  modprobe@fuse.service modprobe@drm.service modprobe@loop.service systemd-user-sessions.service \
+  serial-getty@.service
 rm -f "$root"/usr/lib/systemd/system-generators/systemd-{gpt-auto,cryptsetup,veritysetup,integritysetup,hibernate-resume,fstab,system-update}-generator \
   "$root"/usr/lib/systemd/system-generators/lvm2-activation-generator
 
