@@ -6,16 +6,19 @@ command line that names the machine's own directory; the namespace by the inode 
 `down` takes the same way whether `up` ended well, failed or died.
 """
 
+import contextlib
 import datetime
 import json
 import os
 import secrets
 import shutil
+import signal
 import string
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +59,7 @@ def up(spec: RackSpec, state_dir: Path, *, report: Report = print) -> RackState:
     was_there = directory.exists()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        with rack_state.locked(directory):
+        with rack_state.locked(directory), _ending_raises():
             state = _intend(spec, directory)
             return _build(state, report)
     except BaseException:
@@ -65,6 +68,24 @@ def up(spec: RackSpec, state_dir: Path, *, report: Report = print) -> RackState:
         elif not was_there and rack_state.is_vacant(directory):
             shutil.rmtree(directory)
         raise
+
+
+@contextlib.contextmanager
+def _ending_raises() -> Iterator[None]:
+    """While in here, SIGTERM and SIGHUP raise, as SIGINT does: what was made is taken down."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def check_host(spec: RackSpec) -> None:

@@ -305,7 +305,7 @@ def test_down_after_a_crash_leaves_nothing(lab: RackState) -> None:
 
 def test_failed_up_leaves_nothing(spec: RackSpec, tmp_path: Path) -> None:
     broken = replace(spec.machines[0], vcpus=100_000, disks=(), disk_order=())
-    rack_of_one = replace(spec, name=f"f{os.getpid()}", machines=(broken,))
+    rack_of_one = replace(spec, accel="tcg", name=f"f{os.getpid()}", machines=(broken,))
     directory = tmp_path / "state"
     with pytest.raises(HardwareError, match="n1"):
         rack.up(rack_of_one, directory)
