@@ -9,7 +9,6 @@ from ruamel.yaml import YAML
 from sqlalchemy import func, select
 
 from rackwright.inventory import credentials, enrol, machines
-from rackwright.inventory.enrol import sections
 from rackwright.inventory.errors import EnrolError
 from rackwright.inventory.tables import AUDIT, MACHINE
 from tests.unit.inventory.conftest import NOW, RACK, Store
@@ -162,4 +161,3 @@ def test_no_password_stands_in_an_error(store: Store) -> None:
         store.enrol(text)
     assert "canary-pw" not in str(caught.value)
     assert "canary-pw" not in repr(enrol.parse(RACK.replace("hunter2", "canary-pw"), "f").input)
-    assert sections.SectionError("a", "b").key == "a"
