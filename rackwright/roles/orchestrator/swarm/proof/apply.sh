@@ -69,6 +69,10 @@ for node in $expected_nodes; do
   docker node update --label-add "rackwright.proof=$nonce" "$node" >/dev/null
 done
 
+# By its id: a name would send every node to a registry first, and wait for that to fail
+# (moby, daemon/cluster/executor/container/adapter.go, pullImage).
+image_id=$(docker image inspect --format '{{.Id}}' "$image")
+
 # shellcheck disable=SC2016  # the task's shell expands these, not ours
 task='line="rackwright-proof $RW_NONCE $RW_NODE $RW_HOST $RW_TASK $(cat /proc/sys/kernel/random/boot_id)"
 echo "$line"; echo "$line" >/proof/new && mv /proof/new /proof/last; exec sleep 3600'
@@ -78,14 +82,14 @@ docker service create --quiet --detach --no-resolve-image --name "$service" \
   --restart-condition on-failure --restart-delay 2s --restart-max-attempts 5 \
   --stop-grace-period 1s --stop-signal KILL --mount "type=bind,source=$directory,target=/proof" \
   --env "RW_NONCE=$nonce" --env 'RW_NODE={{.Node.ID}}' --env 'RW_HOST={{.Node.Hostname}}' \
-  --env 'RW_TASK={{.Task.ID}}' "$image" /bin/sh -c "$task" >/dev/null
+  --env 'RW_TASK={{.Task.ID}}' "$image_id" /bin/sh -c "$task" >/dev/null
 
 running() {
   docker service ps --filter desired-state=running --no-trunc --format '{{.CurrentState}}' "$service" | grep -c '^Running' || true
 }
-for _ in $(seq 60); do
+for _ in $(seq 120); do
   [ "$(running)" = ${#members[@]} ] && break
-  sleep 2
+  sleep 1
 done
 if [ "$(running)" != ${#members[@]} ]; then
   docker service ps --no-trunc --format '{{.Node}}: {{.CurrentState}} {{.Error}}' "$service" | head -c 2000 >&2

@@ -54,5 +54,10 @@ name=$(recorded)
 [ -n "$name" ] || fail "this membership is not proved"
 settle 15 || fail "$troubles"
 {% raw %}
-docker config inspect --format '{{printf "%s" .Spec.Data}}' "$name"
+record=$(docker config inspect --format '{{printf "%s" .Spec.Data}}' "$name")
+# Evidence is at most 64 KiB: past some 200 nodes each node's own part is in its witness alone.
+if [ ${#record} -gt 60000 ]; then
+  record="${record%%,\"nodes\":*},\"nodes\":[],\"node_count\":${#members[@]}}"
+fi
+printf '%s\n' "$record"
 {% endraw %}
