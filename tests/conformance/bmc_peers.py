@@ -228,6 +228,41 @@ mc_enable 0x20
         self.console.close()
 
 
+class HostileIpmi:
+    """``hostile_ipmi`` as a process."""
+
+    def __init__(self, directory: Path, *faults: str, password: str = "c4n4ry-p@ss") -> None:
+        need("ipmitool", "ipmitool")
+        self._log = directory / "actions.log"
+        self._log.touch()
+        port = free_udp_port()
+        self.credentials = Credentials(f"127.0.0.1:{port}", "admin", password, cipher_suite=3)
+        module = "tests.conformance.hostile_ipmi"
+        self._daemon = Daemon(
+            [sys.executable, "-m", module, str(port), str(self._log), password, *faults],
+            directory / "hostile_ipmi.log",
+        )
+        try:
+            _await(lambda: _has_udp(port), module, self._daemon)
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def actions(self) -> list[str]:
+        """The control commands that arrived, applied or not."""
+        return self._log.read_text(encoding="ascii").split()
+
+    def stop(self) -> None:
+        self._daemon.stop()
+
+    def __enter__(self) -> "HostileIpmi":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
 class SushyEmulator:
     """sushy-tools' emulator with its fake machines, over HTTPS with Basic authentication."""
 
@@ -318,6 +353,16 @@ def _is_listening(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _has_udp(port: int) -> bool:
+    """Whether something holds the UDP port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
 
 
 def _await(is_so: object, name: str, daemon: Daemon, duration_s: float = 15.0) -> None:

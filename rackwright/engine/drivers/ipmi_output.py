@@ -25,7 +25,9 @@ _RECORDS = re.compile(r"^Record Count\s*:\s*(\d+)", re.MULTILINE)
 _DEVICES = {0x04: BootDevice.PXE, 0x08: BootDevice.DISK}
 
 # A completion code, in words, at the end of the command's own complaint.
-_COMPLETION = re.compile(r"^[A-Z][^\n]*? failed: ([^\n]+)$", re.MULTILINE)
+_COMPLETION = re.compile(
+    r"^(?:[A-Z][^\n]*? failed|Unable to send RAW command \([^)\n]*rsp=0x\w+\)): ([^\n]+)$", re.M
+)
 _CREDENTIALS = re.compile(r"RAKP \d HMAC is invalid|unauthorized name|invalid user ?name", re.I)
 _CIPHER = re.compile(
     r"no matching cipher suite|no cipher suite match"

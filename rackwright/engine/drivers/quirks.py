@@ -34,7 +34,7 @@ class Quirks:
     boot_mode: str = "send"  # Redfish: "send" BootSourceOverrideMode, or "omit" it
     boot_once_reads_as: str = "Once"  # Redfish: what BootSourceOverrideEnabled answers after Once
     reset_type: str = ""  # Redfish: the ResetType for a restart, where the listed ones lie
-    boot_flags: str = "full"  # IPMI: "full", or "device" where valid and EFI bits are not kept
+    boot_flags: str = "full"  # IPMI: "no-mode" where the EFI bit, "device" where all is not kept
     boot_timeout: str = "keep"  # IPMI: "keep" asks the BMC not to drop the flag after 60 s
     privilege: str = "ADMINISTRATOR"  # IPMI: session privilege level
     tls_min_version: str = ""  # Redfish: "1.0" or "1.1" for BMCs that know no better
@@ -44,7 +44,7 @@ class Quirks:
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "boot_mode": ("send", "omit"),
-        "boot_flags": ("full", "device"),
+        "boot_flags": ("full", "no-mode", "device"),
         "boot_timeout": ("keep", "clear"),
         "privilege": ("ADMINISTRATOR", "OPERATOR"),
         "tls_min_version": ("", "1.0", "1.1", "1.2", "1.3"),

@@ -69,7 +69,7 @@ class IpmiDriver:
             raise MachineError(
                 f"{self._tool.name}: the BMC accepted boot device {device} ({firmware}) "
                 f"and reads back otherwise: {problem}",
-                hint="check the BMC's firmware; a quirk can say what it does not keep",
+                hint="if this BMC merely does not report it, set its quirk boot_flags",
             )
 
     async def boot_once(self) -> BootDevice | None:
@@ -148,7 +148,7 @@ class IpmiDriver:
             return "the override is not valid"
         if flags.is_persistent:
             return "the override is persistent"
-        if flags.is_efi != (firmware == Firmware.UEFI):
+        if self._quirks.boot_flags == "full" and flags.is_efi != (firmware == Firmware.UEFI):
             return f"mode is {'UEFI' if flags.is_efi else 'legacy'}"
         return ""
 
