@@ -64,7 +64,7 @@ from_bundle() {  # without a network: no source is configured for this call
   (cd "$directory" && [ "$(find . -name '*.deb' | wc -l)" = "$(wc -l <SHA256SUMS)" ]) ||
     fail "the bundle holds packages that its SHA256SUMS does not name"
   wanted_packages "$directory"
-  apt-get --quiet=2 --yes --no-install-recommends --no-download \
+  apt-get --quiet=2 --yes --no-install-recommends \
     -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=/dev/null \
     -o APT::Sandbox::User=root -o DPkg::Lock::Timeout=180 -o Dpkg::Use-Pty=0 \
     -o Dpkg::Options::=--force-confold install "${packages[@]}" >&2
