@@ -94,12 +94,16 @@ class Board:
         self.electing_stage = [-1] * topology.group_count
         self.unresolved = bytearray(stages)  # 1 while the stage's election is pending
         self.unsettled = [0] * stages  # of a trigger: needs of its candidates not ended yet
+        self.passed = bytearray(len(topology.edges))  # restored: met before something re-opened
         self.cancelled = False
         self.paused = False
         self.finished = False
 
-    def recount(self) -> None:
-        """Derive every counter from states, flags and leaders. Queued tasks count as waiting."""
+    def recount(self, *, restored: bool = False) -> None:
+        """Derive every counter from states, flags and leaders. Queued tasks count as waiting.
+
+        ``restored``: which waves halted is known already, and not to be decided again.
+        """
         topology = self.topology
         for s, shape in enumerate(topology.stages):
             row = self._row(s).replace(b"\x02", b"\x01").replace(b"\x03", b"\x01")
@@ -113,7 +117,7 @@ class Board:
         for s in range(len(topology.stages)):
             self._recount_unmet(s)
         self._recount_edges()
-        self._recount_waves()
+        self._recount_waves(restored=restored)
         self._recount_limits()
         for stages in topology.triggers:
             for s in stages:
@@ -144,6 +148,8 @@ class Board:
         self.dead[:] = [0] * len(topology.stages)
         for i, edge in enumerate(topology.edges):
             met, dead = self.edge_status(i)
+            if self.passed[i]:
+                met, dead = True, False
             self.edge_met[i] = met
             self.edge_dead[i] = dead
             self.gate[edge.target] += not met
@@ -160,7 +166,7 @@ class Board:
         dead = not self.unresolved[s] and self.ok[s] + self.open[s] < required
         return self.ok[s] >= required, dead
 
-    def _recount_waves(self) -> None:
+    def _recount_waves(self, *, restored: bool) -> None:
         count = self.topology.machine_count
         for s, shape in enumerate(self.topology.stages):
             if not shape.has_waves:
@@ -169,7 +175,8 @@ class Board:
             self.used[self.limit_count + s] = sum(1 for f in flags if f & IN_WAVE)
             self.wave_failures[s] = sum(1 for f in flags if f & WAVE_FAILED)
             self.capacity[self.limit_count + s] = self.wave_capacity(s)
-            self.halted[s] = self.is_halting(s)
+            if not restored:
+                self.halted[s] = self.is_halting(s)
 
     def wave_capacity(self, stage: int) -> int:
         """How many may be in the wave at once: while canaries are out, only they."""

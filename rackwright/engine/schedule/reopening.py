@@ -20,6 +20,7 @@ def reopen(board: Board, failed: Iterable[int]) -> list[Mark]:
 
     Returns the marks to journal: (task, WAITING, cause, subject).
     """
+    board.passed[:] = bytes(len(board.passed))
     opened: dict[int, None] = {}
     failed = list(failed)
     for task in (*failed, *_reopen_elections(board, retried=bool(failed))):

@@ -19,6 +19,7 @@ from rackwright.engine.schedule.events import (
     Mode,
     PauseAsked,
     Result,
+    RetryAsked,
     SetTimer,
     SkipAsked,
     Start,
@@ -48,6 +49,8 @@ class Restoration:
         self._causes: dict[int, tuple[Cause, int]] = {}
         self._state, self._flags = self._board.state, self._board.flags
         self._attempts, self._tries = self._board.attempts, self._board.tries
+        self._machines = topology.machine_count or 1
+        self._waved = tuple(stage.has_waves for stage in topology.stages)
 
     def fold(self, item: Event | Command) -> None:
         """One event or command. Those that change no state of their own are passed over."""
@@ -74,8 +77,13 @@ class Restoration:
             case PauseAsked(paused):
                 board.paused = paused and not board.cancelled
             case SkipAsked(task):
-                if self._state[task] == b.RUNNING:
+                if self._state[task] == b.RUNNING and not board.cancelled:
                     self._flags[task] |= b.SKIPPING
+                elif self._state[task] in (b.FAILED, b.BLOCKED):
+                    self._judge_anew()
+            case RetryAsked():
+                if b.FAILED in self._state or b.BLOCKED in self._state:
+                    self._judge_anew()
             case LimitChanged(limit, capacity):
                 board.capacity[limit] = capacity
             case Finish():
@@ -83,13 +91,17 @@ class Restoration:
             case _:
                 pass
 
+    def _judge_anew(self) -> None:
+        if not self._board.cancelled:
+            self._board.passed[:] = bytes(len(self._board.passed))
+            self._board.halted[:] = bytes(len(self._board.halted))
+
     def issued(self, task: int, attempt: int, mode: int) -> None:
         flags = self._flags[task]
         if mode == _FULL:
             if flags & b.PROBING:
                 self._tries[task] = 0
-            waved = self._topology.stages[task // self._topology.machine_count].has_waves
-            wave = b.IN_WAVE if waved else 0
+            wave = b.IN_WAVE if self._waved[task // self._machines] else 0
             self._flags[task] = (flags | b.PROBED | b.STARTED | wave) & ~(b.PROBING | b.WAVE_FAILED)
         else:
             self._flags[task] = flags | b.PROBING
@@ -102,7 +114,7 @@ class Restoration:
             return
         flags = self._flags[task]
         if flags or result > 1:
-            always = self._topology.stages[task // self._topology.machine_count].always
+            always = self._topology.stages[task // self._machines].always
             cancelled = self._board.cancelled and not always
             result = b.plausible(result, flags, cancel_wanted=cancelled)
             if result == Result.UNSATISFIED:
@@ -121,14 +133,15 @@ class Restoration:
         self._state[task] = b.BACKOFF
         self._tries[task] += 1
         flags = self._flags[task] & ~b.WAVE_FAILED
-        waved = self._topology.stages[task // self._topology.machine_count].has_waves
-        if waved and not flags & b.PROBING:
+        if self._waved[task // self._machines] and not flags & b.PROBING:
             flags |= b.IN_WAVE
         self._flags[task] = flags
         self._attempts[task] = attempt
 
     def marked(self, task: int, state: int, cause: int, subject: int) -> None:
         self._causes[task] = (Cause(cause), subject)
+        if cause == Cause.MEANS:
+            self._keep_met_barriers(task // self._machines)
         self._state[task] = state
         if state == b.WAITING:
             if cause == Cause.END:
@@ -148,12 +161,25 @@ class Restoration:
         if state in (b.SKIPPED, b.CANCELLED):
             flags &= ~b.WAVE_FAILED
         self._flags[task] = flags & ~(b.IN_WAVE | b.SKIPPING)
+        if cause == Cause.WAVE:
+            self._board.halted[subject] = 1
         if cause == Cause.ELECTION:
             self._board.leader[subject] = b.VOID
 
+    def _keep_met_barriers(self, stage: int) -> None:
+        """A means is re-opened: what it let pass stays open, however its second run ends."""
+        row = self._state[stage * self._machines : (stage + 1) * self._machines]
+        ok = sum(map(row.count, (b.SATISFIED, b.CHANGED, b.SKIPPED)))
+        open_ = sum(map(row.count, range(b.WAITING, b.SATISFIED)))
+        for index in self._topology.outgoing[stage]:
+            edge = self._topology.edges[index]
+            required = edge.required(len(row) - row.count(b.ABSENT))
+            if not open_ if edge.wait == "settled" else ok >= required:
+                self._board.passed[index] = 1
+
     def _reopen_election(self, task: int) -> None:
         """An elected stage's task is open again: so is an election that had come to nothing."""
-        shape = self._topology.stages[task // self._topology.machine_count]
+        shape = self._topology.stages[task // self._machines]
         if shape.pick != "all" and self._board.leader[shape.group] == b.VOID:
             self._board.leader[shape.group] = b.PENDING
 

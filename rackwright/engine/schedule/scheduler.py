@@ -77,7 +77,7 @@ class Scheduler:
     def __init__(self, topology: Topology, board: Board | None = None) -> None:
         self.topology = topology
         self.board = board or Board(topology)
-        self.board.recount()
+        self.board.recount(restored=board is not None)
         self._machines = topology.machine_count or 1
         self._out: list[Command] = []
         self._ready: list[int] = []
@@ -339,7 +339,7 @@ class Scheduler:
     def _is_probe_wanted(self, task: int, stage: int) -> bool:
         """Whether a means still waits for the answer."""
         return any(
-            self._state[task + (means - stage) * self._machines] in (_WAITING, _READY)
+            self._state[task + (means - stage) * self._machines] in (_WAITING, _READY, _BACKOFF)
             for means in self.topology.means[stage]
         )
 
@@ -383,9 +383,7 @@ class Scheduler:
         """A task of the stage ended: barriers, its wave's canaries, elections, settling."""
         board = self.board
         if self._watched[stage]:
-            for edge in self.topology.outgoing[stage]:
-                if not board.edge_met[edge]:
-                    self._check_edge(edge)
+            self._check_edges(stage)
             for trigger in self._watchers[stage]:
                 other = task + (trigger - stage) * self._machines
                 if board.unresolved[trigger] and self._state[other] != b.ABSENT:
@@ -396,6 +394,11 @@ class Scheduler:
                 self._resize_wave(stage)
         if not self._open[stage]:
             self._out.append(StageSettled(stage))
+
+    def _check_edges(self, stage: int) -> None:
+        for edge in self.topology.outgoing[stage]:
+            if not self.board.edge_met[edge]:
+                self._check_edge(edge)
 
     def _check_edge(self, index: int) -> None:
         board = self.board
@@ -641,9 +644,14 @@ class Scheduler:
         if self._unmet[task] or self._gate[stage]:
             self._state[task] = _WAITING
             self._mark(task, _WAITING, Cause.END, task)
+            self._doom_if_blocked(task, stage)
         else:
             self._state[task] = _READY
             self._ready.append(task)
+
+    def _doom_if_blocked(self, task: int, stage: int) -> None:
+        if blocker := self._blocker(task, stage):
+            self._doomed.append((task, *blocker))
 
     def _is_in_use(self, means: int) -> bool:
         """Whether something on the machine runs on what this means provides."""
@@ -684,6 +692,7 @@ class Scheduler:
             self._retry_end(task)
         elif (self._unmet[task] or self._gate[stage]) and not probing:
             self._state[task] = _WAITING  # what it needs was opened again meanwhile
+            self._doom_if_blocked(task, stage)
         else:
             self._state[task] = _READY
             self._ready.append(task)
@@ -723,6 +732,7 @@ class Scheduler:
             for task in self._tasks(stage):
                 if self._state[task] in _UNSTARTED:
                     self._end_badly(task, state, Cause.ELECTION, group)
+            self._check_edges(stage)
         self._fall()
 
     def _on_elected(self, event: Elected) -> None:
@@ -750,18 +760,14 @@ class Scheduler:
 
     def _settle_membership(self, stage: int) -> None:
         """An elected stage knows its participants: what counts them is looked at again."""
-        for edge in self.topology.outgoing[stage]:
-            if not self.board.edge_met[edge]:
-                self._check_edge(edge)
+        self._check_edges(stage)
         if self._waved[stage]:
             self._resize_wave(stage)
         if self.board.total[stage] and not self._open[stage]:
             self._out.append(StageSettled(stage))
         for task in self._tasks(stage):
             if self._state[task] == _WAITING:
-                blocker = self._blocker(task, stage)
-                if blocker is not None:
-                    self._doomed.append((task, *blocker))
+                self._doom_if_blocked(task, stage)
         self._open_gate(stage)
 
     def _make_absent(self, task: int, stage: int) -> None:
@@ -848,7 +854,7 @@ class Scheduler:
         """Failed tasks are opened again, with a fresh budget of retries and through their means;
         what they blocked too; and what was concluded over them once they had *ended* (a settled
         barrier, an ``always`` stage) is concluded again. A cancelled run stays cancelled."""
-        if self.board.cancelled:
+        if self.board.cancelled or (b.FAILED not in self._state and b.BLOCKED not in self._state):
             return
         self._reopen(
             [t for t in tasks_in(self.board, b.FAILED) if event.machine in (-1, t % self._machines)]
@@ -915,6 +921,6 @@ class Scheduler:
                 if self._state[task] in _UNSTARTED:
                     if cancelled:
                         self._end_badly(task, b.CANCELLED, Cause.CANCEL)
-                    elif blocker := self._blocker(task, stage):
-                        self._doomed.append((task, *blocker))
+                    else:
+                        self._doom_if_blocked(task, stage)
         self._open_gate(stage)

@@ -70,21 +70,6 @@ class StageShape:
         return bool(self.canary or self.max_parallel or self.halt_at_failures)
 
 
-# Which stages hold a machine's limit, by the limit name's prefix: a BMC is busy only while power
-# or boot is touched, an image server while a disk is written, the rest whenever a task runs.
-_BOOTS = ("bmc",)
-_WRITES = ("image", "image_server")
-
-
-def _holds(limit: str, stage: PlannedStage) -> bool:
-    kind = limit.partition(":")[0]
-    if kind in _BOOTS:
-        return stage.executor == "netboot" or stage.reboots is not None
-    if kind in _WRITES:
-        return stage.destructive is not None
-    return stage.executor != "local"
-
-
 class Topology:
     """What the scheduler needs to know, precomputed.
 
@@ -282,10 +267,11 @@ class _PlanReader:
             ) from error
 
     def _limits(self, stage: PlannedStage) -> list[tuple[int, ...]] | None:
-        """Rows are shared between stages that hold the same limits."""
+        """A stage draws on kinds, a machine names its own of each: "bmc" and "bmc:10.0.0.7". Rows
+        are shared between stages that hold the same limits."""
         names = list(self.plan.limits)
-        own = {f"executor:{stage.executor}", f"stage:{stage.name}", stage.executor}
-        held = tuple(_holds(name, stage) for name in names)
+        own = {f"executor:{stage.executor}", f"stage:{stage.name}"}
+        held = tuple(name.partition(":")[0] in stage.limits for name in names)
         mine = tuple(i for i, name in enumerate(names) if name in own)
         if not mine and not any(held):
             return None

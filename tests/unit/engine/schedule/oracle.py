@@ -143,13 +143,10 @@ class Oracle:
         if result in (Result.SATISFIED, Result.CHANGED):
             changed = result == Result.CHANGED and not probing
             self._over(key, TaskState.CHANGED if changed else TaskState.SATISFIED)
-        elif result == Result.REFUSED:
-            self._lost(key, TaskState.FAILED)
-        # everything else is the scheduler's to answer: a timer, a mark, or silence for FAILED
-        elif not (result == Result.UNSATISFIED and probing):
-            self._lost(key, TaskState.FAILED)
-        else:
+        elif result == Result.UNSATISFIED and probing:
             self.retries_used[key] = 0
+        else:  # the scheduler answers with a timer, a mark, or with silence for FAILED
+            self._lost(key, TaskState.FAILED)
 
     def _over(self, key: Key, state: TaskState) -> None:
         self.state[key] = state
@@ -318,8 +315,21 @@ class Oracle:
 
     def _marked(self, mark: Marked) -> None:
         key = stage, machine = self.key(mark.task)
-        old = self.state[key]
         assert key not in self.running, f"{mark} while it runs"
+        if mark.state == TaskState.WAITING:
+            self._check_opened(key, mark)
+            self.state[key] = mark.state
+        else:
+            self._check_settled(key, mark)
+            if mark.state in GOOD:
+                self.wave_failures[stage].discard(key)
+                self._over(key, mark.state)
+            else:
+                self._lost(key, mark.state)
+        self.backing_off.discard(key)
+
+    def _check_settled(self, key: Key, mark: Marked) -> None:
+        stage, machine = key
         match mark.cause:
             case Cause.NEED:
                 need = self.key(mark.subject)
@@ -345,35 +355,32 @@ class Oracle:
                 assert self.shapes[stage].pick != "all"
             case Cause.CANCEL:
                 assert self.cancelled, "cancelled unasked"
-            case Cause.OPERATOR:
+            case _:
+                assert mark.cause == Cause.OPERATOR
                 assert mark.state == TaskState.SKIPPED
-            case Cause.RETRY:
-                assert old in GOOD | BAD, "opened what is open"
-                self.retries_used[key] = 0
-                self.wave_failures[stage].discard(key)
-                self.halted.discard(stage)
-                self.ever_in_wave.discard(key)
-                self.met = set()
-            case Cause.MEANS:
-                end = self.key(mark.subject)
-                assert stage in self.needs[end[0]], "not its means"
-                assert old in GOOD, "re-opened a means that had not ended"
-                assert not any(stage in self.needs[s] and m == machine for s, m in self.running), (
-                    "a means re-opened under something that runs on it"
-                )
-            case Cause.END:
-                failed_probe = old == TaskState.FAILED and any(stage in e for e in self.ends)
-                assert old == TaskState.WAITING or failed_probe
-                if key not in self.ever_in_wave:
-                    self.retries_used[key] = 0  # it was a probe's retry
-        if mark.state == TaskState.WAITING:
-            self.state[key] = mark.state
-        elif mark.state in GOOD:
+
+    def _check_opened(self, key: Key, mark: Marked) -> None:
+        stage, machine = key
+        old = self.state[key]
+        if mark.cause == Cause.RETRY:
+            assert old in GOOD | BAD, "opened what is open"
+            self.retries_used[key] = 0
             self.wave_failures[stage].discard(key)
-            self._over(key, mark.state)
+            self.halted.discard(stage)
+            self.ever_in_wave.discard(key)
+            self.met = set()
+        elif mark.cause == Cause.MEANS:
+            end = self.key(mark.subject)
+            assert stage in self.needs[end[0]], "not its means"
+            assert old in GOOD, "re-opened a means that had not ended"
+            users = [k for k in self.running if k[1] == machine and stage in self.needs[k[0]]]
+            assert not users, f"a means re-opened under {users}"
         else:
-            self._lost(key, mark.state)
-        self.backing_off.discard(key)
+            assert mark.cause == Cause.END
+            failed_probe = old == TaskState.FAILED and any(stage in e for e in self.ends)
+            assert old == TaskState.WAITING or failed_probe
+            if key not in self.ever_in_wave:
+                self.retries_used[key] = 0  # it was a probe's retry
 
     def _elects(self, elect: Elect) -> None:
         assert elect.group not in self.electing
