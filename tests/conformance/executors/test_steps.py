@@ -186,7 +186,7 @@ def test_a_resumed_attempt_cancelled_at_once_is_ended_on_the_machine(
     async def scenario() -> Result:
         first = world.executor()
         first.start([fakes.attempt(0)])
-        await until((tmp_path / "pid").exists)
+        await until(lambda: wrote(tmp_path / "pid"))
         await first.close()
         second = world.executor()
         second.start([fakes.attempt(0, resumed=True)])
@@ -218,7 +218,7 @@ def test_a_retry_ends_an_earlier_attempt_that_still_runs(bench: MakeBench, tmp_p
     async def scenario() -> Result:
         first = world.executor()
         first.start([fakes.attempt(0)])
-        await until(pid.exists)
+        await until(lambda: wrote(pid))
         await first.close()
         second = world.executor()
         second.start([fakes.attempt(0, 2)])
@@ -281,7 +281,7 @@ def cancelled_in(world: Bench, tmp_path: Path, phase: str) -> None:
     async def scenario() -> None:
         executor = world.executor()
         executor.start([fakes.attempt(0)])
-        await until((tmp_path / "pid").exists)
+        await until(lambda: wrote(tmp_path / "pid"))
         executor.cancel(0, 1)
         outcome = await world.sink.outcome(0)
         assert outcome.result is Result.CANCELLED
@@ -293,6 +293,14 @@ def cancelled_in(world: Bench, tmp_path: Path, phase: str) -> None:
 
 
 def alive(pid_file: Path) -> bool:
+    """Does the process whose id a script wrote there still run? A zombie does not."""
     pid = pid_file.read_text().strip()
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return bool(pid) and stat.rsplit(")", 1)[-1].split()[:1] not in ([], ["Z"], ["X"])
+
+
+def wrote(pid_file: Path) -> bool:
+    return pid_file.exists() and bool(pid_file.read_text().strip())
