@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rackwright.api.dnsmasq.errors import DnsmasqError
 from rackwright.api.owner.runs import NotAcceptedError
 from rackwright.engine.content.errors import ContentError, ContentErrors
 from rackwright.engine.errors import EngineError, Fault, UnreachableError
@@ -24,6 +25,8 @@ def problem_of(error: Exception) -> tuple[int, dict[str, Any]]:
         return _of_engine(error)
     if isinstance(error, InventoryError):
         return _of_inventory(error)
+    if isinstance(error, DnsmasqError):
+        return 503, {"message": str(error), "hint": ""}
     return 500, {"message": "internal error", "hint": "see the controller's log"}
 
 

@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from rackwright.api.admin import clusters, events, machines, plans, runs
+from rackwright.api.dnsmasq.errors import DnsmasqError
 from rackwright.api.owner.services import Services
 from rackwright.api.problems import problem_of
 from rackwright.engine.errors import EngineError
@@ -38,6 +39,7 @@ def admin_app(services: Services) -> FastAPI:
 
     @app.exception_handler(EngineError)
     @app.exception_handler(InventoryError)
+    @app.exception_handler(DnsmasqError)
     async def refuse(_: Request, error: Exception) -> JSONResponse:
         status, detail = problem_of(error)
         return JSONResponse(status_code=status, content={"detail": detail})

@@ -6,6 +6,7 @@ as by a crash and can be resumed.
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -79,7 +80,7 @@ class Owner:
             authority,
             InventoryDirectory(inventory, authority, drivers, {}),
             artifacts,
-            state_dir=settings.data_dir / "dnsmasq",
+            state_dir=_shared_state_dir(settings.data_dir),
             port=settings.boot_port,
         )
         self._stack.push_async_callback(boot.close)
@@ -146,6 +147,19 @@ class _SocketServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _shared_state_dir(data_dir: Path) -> Path:
+    """Where dnsmasq's files lie: its user must reach them, and nobody else's directory is closed
+    to us. The same data directory finds the same place again after a crash."""
+    if os.geteuid() != 0:
+        return data_dir / "segments"  # serving DHCP needs root, and says so when it comes to that
+    name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]
+    path = Path("/run/rackwright") / f"segments-{name}"
+    for directory in (path.parent, path):
+        directory.mkdir(mode=0o711, exist_ok=True)
+        directory.chmod(0o711)
+    return path
 
 
 @contextlib.contextmanager

@@ -178,9 +178,14 @@ class RunService:
     async def _drive(
         self, run_id: str, plan: Plan, artifacts: Mapping[str, Artifact], *, retry: bool
     ) -> None:
-        for machine in plan.machines:
-            # A ramdisk that lives still needs its segment served: leases, files, scripts.
-            await self._boot.serve_for(machine.id)
+        try:
+            for machine in plan.machines:
+                # A ramdisk that lives still needs its segment served: leases, files, scripts.
+                await self._boot.serve_for(machine.id)
+        except BaseException:
+            # Nothing was driven: the run ends here, its machines are free, resume may try again.
+            await self._inventory.finish_run(run_id, status=int(RunStatus.FAILED))
+            raise
         journal = self._inventory.journal(run_id, fact=Fact)
         facts = journal.read()
         runner = Runner(
