@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rackwright.lab import requirements
 from rackwright.lab.errors import HostError
 from rackwright.lab.spec import RackSpec
 
@@ -120,7 +121,12 @@ def _ip(*arguments: str, text: str = "") -> str:
 def _run(argv: Sequence[str], text: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            argv, input=text, text=True, capture_output=True, timeout=_TIMEOUT_S, check=False
+            [requirements.program(argv[0]), *argv[1:]],
+            input=text,
+            text=True,
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
         )
     except FileNotFoundError as error:
         raise HostError(f"{argv[0]} is missing", hint="install iproute2") from error

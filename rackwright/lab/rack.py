@@ -194,7 +194,7 @@ def _configure(state: RackState) -> RackState:
 
 def _start_chassis(state: RackState, machine: MachineSpec) -> None:
     directory = state.machine(machine.name)
-    argv = ["ip", "netns", "exec", state.spec.namespace, sys.executable]
+    argv = [requirements.program("ip"), "netns", "exec", state.spec.namespace, sys.executable]
     argv += ["-m", "rackwright.lab.chassis", "--directory", str(directory)]
     with (directory / "chassis.log").open("ab") as log:
         child = subprocess.Popen(

@@ -32,10 +32,13 @@ REQUIREMENTS = (
 _ALSO = "/usr/local/sbin:/usr/sbin:/sbin"  # a user's PATH may lack them
 
 
+def program(name: str) -> str:
+    """Where a program is; its bare name if it is nowhere."""
+    return shutil.which(name) or shutil.which(name, path=_ALSO) or name
+
+
 def _is_present(name: str) -> bool:
-    if name.startswith("/"):
-        return Path(name).exists()
-    return bool(shutil.which(name) or shutil.which(name, path=_ALSO))
+    return Path(program(name)).is_absolute() and Path(program(name)).exists()
 
 
 def missing(is_present: Callable[[str], bool] = _is_present) -> tuple[Requirement, ...]:

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from rackwright.lab import requirements
 from rackwright.lab.disks import cpio, packages, signatures
 from rackwright.lab.errors import HostError
 
@@ -192,7 +193,19 @@ def _boot_filesystem(files: BootFiles, directory: Path) -> Path:
     image.touch()
     os.truncate(image, _BOOT_BYTES)
     features = "^has_journal,^metadata_csum,^64bit"  # what GRUB's ext2 reads on every version
-    _run(["mkfs.ext4", "-q", "-L", "old-root", "-O", features, "-d", str(tree), str(image)])
+    _run(
+        [
+            requirements.program("mkfs.ext4"),
+            "-q",
+            "-L",
+            "old-root",
+            "-O",
+            features,
+            "-d",
+            str(tree),
+            str(image),
+        ]
+    )
     shutil.rmtree(tree)
     return image
 

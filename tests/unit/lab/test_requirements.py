@@ -12,3 +12,8 @@ def test_missing_tools_are_named_with_their_packages() -> None:
 
 def test_nothing_is_missing_where_all_is_there() -> None:
     assert requirements.missing(lambda _name: True) == ()
+
+
+def test_program_that_is_nowhere_keeps_its_bare_name() -> None:
+    assert requirements.program("no-such-program-anywhere") == "no-such-program-anywhere"
+    assert requirements.program("sh").endswith("/sh")
