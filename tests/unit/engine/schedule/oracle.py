@@ -314,7 +314,7 @@ class Oracle:
             self.in_wave.add(key)
 
     def _marked(self, mark: Marked) -> None:
-        key = stage, machine = self.key(mark.task)
+        key = stage, _ = self.key(mark.task)
         assert key not in self.running, f"{mark} while it runs"
         if mark.state == TaskState.WAITING:
             self._check_opened(key, mark)

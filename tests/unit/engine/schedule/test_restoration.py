@@ -24,7 +24,7 @@ from tests.unit.engine.schedule.machines import Rig
 from tests.unit.engine.schedule.shapes import topology
 
 SEEDS = st.integers(0, 2**48)
-RUNS = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+RUNS = settings(max_examples=70, deadline=None, derandomize=True, database=None)
 _FLAGS = b.IN_WAVE | b.PROBING | b.SKIPPING
 _QUEUED = bytes(b.WAITING if s in (b.READY, b.PARKED) else s for s in range(256))
 

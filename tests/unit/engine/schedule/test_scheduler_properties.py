@@ -12,7 +12,7 @@ from tests.unit.engine.schedule.oracle import predict
 from tests.unit.engine.schedule.shapes import topology
 
 SEEDS = st.integers(0, 2**48)
-OFTEN = settings(max_examples=600, deadline=None, derandomize=True, database=None)
+OFTEN = settings(max_examples=300, deadline=None, derandomize=True, database=None)
 
 
 @given(SEEDS)
