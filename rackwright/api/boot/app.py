@@ -78,7 +78,7 @@ class BootEndpoints:
                     kernel_args=answer.kernel_args,
                 )
             case NotArmed():
-                text = leave_script(answer.leave)
+                text = leave_script(answer.leave, answer.bios_disk)
             case None:
                 if self._sightings.is_news(mac):
                     self._audit("boot.mac_unknown", {"mac": mac, "peer": _peer(request)})

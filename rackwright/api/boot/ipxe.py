@@ -61,20 +61,21 @@ def boot_script(*, base_url: str, digest: str, token: str, kernel_args: Sequence
     )
 
 
-def leave_script(leave: Literal["auto", "exit", "sanboot"] = "auto") -> str:
-    """Give the machine back to its firmware: ``exit 1`` on UEFI, the first disk on BIOS."""
+def leave_script(leave: Literal["auto", "exit", "sanboot"] = "auto", bios_disk: int = 0) -> str:
+    """Give the machine back to its firmware: ``exit 1`` on UEFI, a disk on BIOS.
+
+    Raises UnsafeValueError for a disk that the BIOS cannot count.
+    """
+    if not 0 <= bios_disk < 0x80:
+        raise UnsafeValueError("BIOS disk: 0 to 127")
+    disk = f"sanboot --no-describe --drive {0x80 + bios_disk:#x}\n"
     match leave:
         case "exit":
             return "#!ipxe\nexit 1\n"
         case "sanboot":
-            return "#!ipxe\nsanboot --no-describe --drive 0x80\n"
+            return f"#!ipxe\n{disk}"
         case "auto":
-            return (
-                "#!ipxe\n"
-                "iseq ${platform} pcbios && goto disk || exit 1\n"
-                ":disk\n"
-                "sanboot --no-describe --drive 0x80\n"
-            )
+            return f"#!ipxe\niseq ${{platform}} pcbios && goto disk || exit 1\n:disk\n{disk}"
 
 
 def checked_base_url(base_url: str) -> str:

@@ -52,11 +52,13 @@ class NotArmed:
     """A machine that is enrolled and may not boot from us now.
 
     ``leave`` is how its model leaves the network boot: "auto" lets the firmware's kind decide,
-    because a bare ``exit`` strands some servers and ``sanboot`` others.
+    because a bare ``exit`` strands some servers and ``sanboot`` others. ``bios_disk`` counts the
+    BIOS's disks from 0 (INT 13h drive 0x80 and on).
     """
 
     machine_id: str
     leave: Literal["auto", "exit", "sanboot"] = "auto"
+    bios_disk: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,10 @@ def test_leaving_suits_the_platform() -> None:
     assert "iseq ${platform} pcbios && goto disk || exit 1\n" in leave_script()
     assert leave_script("exit") == "#!ipxe\nexit 1\n"
     assert leave_script("sanboot") == "#!ipxe\nsanboot --no-describe --drive 0x80\n"
+    assert leave_script("sanboot", 2).endswith("--drive 0x82\n")
+    assert leave_script("auto", 1).endswith(":disk\nsanboot --no-describe --drive 0x81\n")
+    with pytest.raises(UnsafeValueError):
+        leave_script("sanboot", 128)
 
 
 @pytest.mark.parametrize(
