@@ -178,7 +178,6 @@ set_working_mc 0x20
   chassis_control "{script} 0x20"
   sol "tcp:127.0.0.1:{self.console.port}" 115200
   user 2 true "admin" "{password}" admin 10 md5
-  user 3 true "viewer" "{password}" user 10 md5
 """,
             encoding="ascii",
         )

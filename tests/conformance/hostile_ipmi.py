@@ -15,11 +15,11 @@ from pyghmi.ipmi.bmc import Bmc
 
 FAULTS = {
     "slow": "every chassis answer takes 1.3 s",
-    "busy": "the first three chassis commands get 0xc0, node busy",
+    "busy": "the first two chassis commands get 0xc0, node busy",
     "busy-action": "the first control command gets 0xc0, and is not applied",
     "drop-answer": "a control command is applied and never answered",
     "unsure": "a control command is applied and answered with 0xce",
-    "lag": "the power state shown is 1.5 s old",
+    "lag": "the power state shown is 0.6 s old",
     "no-reset": "a reset gets 0xd5: on or off, nothing else",
     "boot-refused": "boot flags get 0xcc",
     "boot-ignored": "boot flags are accepted and not applied",
@@ -48,7 +48,7 @@ class HostileBmc(Bmc):  # type: ignore[misc]
             return
         if "slow" in self._faults:
             time.sleep(1.3)
-        if self._first("busy", 3):
+        if self._first("busy", 2):
             session.send_ipmi_response(code=0xC0)
             return
         data = bytearray(request["data"])
@@ -83,7 +83,7 @@ class HostileBmc(Bmc):  # type: ignore[misc]
         session.send_ipmi_response(code=0xCE if "unsure" in self._faults else 0)
 
     def _shown(self) -> bool:
-        is_old = "lag" in self._faults and time.monotonic() - self._changed_at < 1.5
+        is_old = "lag" in self._faults and time.monotonic() - self._changed_at < 0.6
         return self._was_on if is_old else self._on
 
     def _set_boot(self, data: bytearray) -> int:

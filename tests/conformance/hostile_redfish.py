@@ -21,8 +21,8 @@ from rackwright.engine.drivers.power.base import Credentials
 from tests.conformance.certificates import Identity
 
 FAULTS: Mapping[str, str] = {
-    "slow": "every answer takes 0.4 s",
-    "busy": "the first three authenticated requests get 503 and Retry-After",
+    "slow": "every answer takes 0.15 s",
+    "busy": "the first two authenticated requests get 503 and Retry-After",
     "busy-action": "the first reset gets 503, and is not applied",
     "sessions-full": "the first two logins get RAC0218",
     "hang-after-apply": "a reset is applied and its answer never comes",
@@ -30,8 +30,8 @@ FAULTS: Mapping[str, str] = {
     "error-after-apply": "a reset is applied and answered with 500",
     "cut-before-apply": "a reset is not applied and its connection is reset",
     "no-trace": "a restart leaves no trace in the system resource",
-    "lag": "the power state shown is 1.5 s old",
-    "transition": "a power change shows PoweringOn or PoweringOff for 1 s",
+    "lag": "the power state shown is 0.6 s old",
+    "transition": "a power change shows PoweringOn or PoweringOff for 0.6 s",
     "patch-refused": "PATCH of the system gets 405 and there is no Settings resource",
     "mode-refused": "BootSourceOverrideMode gets 400",
     "mode-needed": "boot settings without BootSourceOverrideMode get 400",
@@ -41,7 +41,7 @@ FAULTS: Mapping[str, str] = {
     "etag-weak": "the ETag is shown weak and wanted strong",
     "settings-only": "boot settings live in the Settings resource; PATCH elsewhere gets 405",
     "settings-empty": "as settings-only, and Settings shows no Boot until it was set",
-    "boot-slow": "boot settings read back a second after they were accepted",
+    "boot-slow": "boot settings read back half a second after they were accepted",
     "no-force-restart": "ForceRestart is not among the allowable values",
     "restart-lies": "ForceRestart is listed and gets 400",
     "graceful-only": "ForceOff is not among the allowable values",
@@ -171,7 +171,7 @@ class HostileRedfish:
             self.most_at_once = max(self.most_at_once, self.at_once)
             try:
                 if "slow" in self.faults:
-                    await asyncio.sleep(0.4)
+                    await asyncio.sleep(0.15)
                 reply = self._answer(request)
             finally:
                 self.at_once -= 1
@@ -198,7 +198,7 @@ class HostileRedfish:
             return self._logout(path)
         if path.startswith(_SESSIONS):
             return self._session_answer(path, request)
-        if "busy" in self.faults and self._first("busy", 3):
+        if "busy" in self.faults and self._first("busy", 2):
             return Reply(503, {}, {"Retry-After": "1"})
         if path == _SYSTEMS:
             members = [{"@odata.id": f"{_SYSTEMS}/{name}"} for name in self.systems]
@@ -326,9 +326,9 @@ class HostileRedfish:
 
     def _shown(self, system: System) -> str:
         age_s = time.monotonic() - system.changed_at
-        if "lag" in self.faults and age_s < 1.5:
+        if "lag" in self.faults and age_s < 0.6:
             return system.before
-        if "transition" in self.faults and age_s < 1.0:
+        if "transition" in self.faults and age_s < 0.6:
             return f"Powering{system.power}"
         return system.power
 
@@ -343,7 +343,7 @@ class HostileRedfish:
     def _system(self, name: str, system: System) -> Mapping[str, Any]:
         path = f"{_SYSTEMS}/{name}"
         boot = system.boot
-        if "boot-slow" in self.faults and time.monotonic() - system.boot_changed_at < 1.0:
+        if "boot-slow" in self.faults and time.monotonic() - system.boot_changed_at < 0.5:
             boot = system.boot_before
         shown: dict[str, Any] = {
             "Id": name,

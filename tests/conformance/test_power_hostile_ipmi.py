@@ -18,18 +18,23 @@ from rackwright.engine.drivers.power.base import (
     PowerDriver,
     PowerState,
 )
+from rackwright.engine.drivers.timing import Timing
 from rackwright.engine.errors import EngineError, MachineError, OperatorError, UnreachableError
 from rackwright.engine.machine import Firmware
 from tests.conformance.bmc_peers import QUICK, HostileIpmi, IpmiSim
 
-HARSH = replace(QUICK, action_answer_s=1.0, unanswered_s=3.0, poll_max_s=0.5)
+HARSH = replace(
+    QUICK, request_timeout_s=3.0, action_answer_s=1.0, unanswered_s=2.0, poll_max_s=0.3, busy_s=0.1
+)
 
 
 def run(
-    credentials: Credentials, scenario: Callable[[PowerDriver], Awaitable[None]]
+    credentials: Credentials,
+    scenario: Callable[[PowerDriver], Awaitable[None]],
+    timing: Timing = HARSH,
 ) -> EngineError | None:
     async def whole() -> EngineError | None:
-        drivers = PowerDrivers(timing=HARSH)
+        drivers = PowerDrivers(timing=timing)
         try:
             await scenario(drivers.open("ipmi", credentials))
         except EngineError as error:
@@ -128,7 +133,7 @@ def test_boot_device_that_is_not_set_is_an_error(tmp_path: Path, fault: str) -> 
             assert run(replace(bmc.credentials, quirks=quirk), scenario) is None
 
 
-def test_refused_cipher_suite_and_privilege_say_what_to_set(tmp_path: Path) -> None:
+def test_refused_cipher_suite_says_what_to_set(tmp_path: Path) -> None:
     async def scenario(driver: PowerDriver) -> None:
         await driver.power_on()
 
@@ -137,9 +142,6 @@ def test_refused_cipher_suite_and_privilege_say_what_to_set(tmp_path: Path) -> N
         error = run(replace(sim.credentials, cipher_suite=17), scenario)
         assert isinstance(error, OperatorError)
         assert "cipher_suite: 3" in error.hint
-        error = run(replace(sim.credentials, username="viewer"), scenario)
-        assert isinstance(error, OperatorError)
-        assert "privilege" in error.message
         assert sim.sets() == []
     finally:
         sim.stop()
@@ -150,7 +152,9 @@ def test_silent_address_is_unreachable() -> None:
         await driver.power_state()
 
     nobody = Credentials("127.0.0.1:9", "admin", "c4n4ry-p@ss", cipher_suite=3)
-    assert isinstance(run(nobody, scenario), UnreachableError)
+    assert isinstance(
+        run(nobody, scenario, replace(HARSH, read_deadline_s=3.0)), UnreachableError
+    )
 
 
 def test_cancelled_call_leaves_no_child(tmp_path: Path) -> None:
@@ -201,7 +205,8 @@ def test_console_is_followed_taken_over_and_given_back(tmp_path: Path) -> None:
         drivers = PowerDrivers(timing=HARSH)
         driver = drivers.open("ipmi", sim.credentials)
         assert isinstance(driver, ConsoleDriver)
-        async with ConsoleTail(driver, keep=3, timing=HARSH) as tail:
+        async with ConsoleTail(driver, keep=3, quiet_s=3.0, timing=HARSH) as tail:
+            await until(lambda: tail.is_following)
             await asyncio.to_thread(sim.console.write, "one\r\n\x1b[1mtwo\x1b[0m\r\nthree\r\n")
             await until(lambda: "three" in tail.lines)
             await asyncio.to_thread(sim.console.write, "four\r\nlogin: ")
@@ -210,7 +215,7 @@ def test_console_is_followed_taken_over_and_given_back(tmp_path: Path) -> None:
             async with driver.console() as taken:  # another session takes it over
                 await asyncio.to_thread(sim.console.write, "five\r\n")
                 assert await anext(taken) == "five"
-            await asyncio.sleep(1.0)
+            await until(lambda: tail.is_following and bool(tail.error))
             await asyncio.to_thread(sim.console.write, "six\r\n")
             await until(lambda: tail.lines[-1] == "six")
         assert _children(sim.credentials.address) == []

@@ -24,7 +24,7 @@ _PASSWORD_MAX = 20  # IPMI 2.0 section 22.30
 _USERNAME_MAX = 16
 # Shares of the answer time, and how often ipmitool resends within one run: first for networks
 # that lose packets, then for BMCs that are slow.
-_PATIENCE = ((0.05, 3), (0.2, 2), (0.6, 1))
+_PATIENCE = ((0.05, 2), (0.15, 2), (0.5, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,9 @@ class IpmiTool:
         """``sol activate`` under way; the caller ends it with ``end``."""
         turn = await self._queue.acquire(deadline)
         try:
-            return await self._spawn(("sol", "activate"), privilege, 5, 3, PIPE)
+            # Into a pipe ipmitool would hold back its word that the console works.
+            unbuffered = ("stdbuf", "-o0")
+            return await self._spawn(("sol", "activate"), privilege, 5, 3, PIPE, unbuffered)
         finally:
             turn.release()
 
@@ -134,7 +136,13 @@ class IpmiTool:
         )
 
     async def _spawn(
-        self, command: tuple[str, ...], privilege: str, wait_s: int, tries: int, stdin: int
+        self,
+        command: tuple[str, ...],
+        privilege: str,
+        wait_s: int,
+        tries: int,
+        stdin: int,
+        wrapper: tuple[str, ...] = (),
     ) -> Process:
         reader, writer = os.pipe()
         try:
@@ -143,7 +151,7 @@ class IpmiTool:
             options = ("-f", f"/dev/fd/{reader}", "-N", str(wait_s), "-R", str(tries))
             level = ("-L", privilege) if privilege else ()
             return await asyncio.create_subprocess_exec(
-                *(*self._argv, *level, *options, *command),
+                *(*wrapper, *self._argv, *level, *options, *command),
                 stdin=stdin,
                 stdout=PIPE,
                 stderr=PIPE,
@@ -153,7 +161,8 @@ class IpmiTool:
             )
         except FileNotFoundError as error:
             raise OperatorError(
-                "ipmitool is not installed", hint="install the Debian package ipmitool"
+                f"{error.filename} is not installed",
+                hint="install the Debian packages ipmitool and coreutils",
             ) from error
         finally:
             os.close(reader)
