@@ -1,6 +1,8 @@
 """The image role on QEMU machines: BIOS beside a foreign drive, UEFI with 4096-byte sectors."""
 
 import hashlib
+import json
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,28 @@ done
 systemctl kill --signal=KILL apply
 grep -q growing /run/apply.log || echo killed in mid-write
 """
+
+SOUGHT = {"serial": "RW-TARGET ", "wwn": None, "size": DISK_BYTES, "log-sec": 512}
+FIXED = {"type": "disk", "rm": False, "ro": False}
+# What lsblk may say, and the drive that is chosen; "" where choosing must be refused.
+CHOICES: tuple[tuple[list[dict[str, object]], str], ...] = (
+    ([{**SOUGHT, **FIXED, "name": "sda"}], "sda"),
+    ([{**SOUGHT, **FIXED, "name": "sda"}, {**SOUGHT, **FIXED, "name": "sdb"}], ""),
+    ([{**SOUGHT, **FIXED, "name": "sda", "rm": True}], ""),
+    ([{**SOUGHT, **FIXED, "name": "sda", "ro": True}], ""),
+    ([{**SOUGHT, **FIXED, "name": "sda", "log-sec": 4096}], ""),
+    ([{**SOUGHT, **FIXED, "name": "sda", "wwn": "0x5000"}], ""),
+    ([{**SOUGHT, **FIXED, "name": "sr0", "type": "rom"}], ""),
+)
+
+
+def choose(given: Mapping[str, Any], drives: list[dict[str, object]], wwn: str = "") -> str:
+    """The install's own choice of a drive, among drives made up here."""
+    given = {**given, "erase": {**given["erase"], "drive_wwn": wwn}}
+    whole = rendered(f"{INSTALL}/apply.sh", given)
+    before_order = whole[: whole.index("# -- the order")]
+    listed = json.dumps({"blockdevices": drives})
+    return f"{before_order}\nlsblk() {{ cat <<< {shlex.quote(listed)}; }}\nfind_drive\n"
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +214,13 @@ def test_bios_install_beside_a_foreign_drive(
         assert vm.role(f"{INSTALL}/apply.sh", {**given, "erase": None}).status == 1
         vm.run("sync")
         assert file_digest(target) == empty_digest
+
+        for offered, chosen in CHOICES:
+            choice = vm.run(choose(given, offered))
+            assert (choice.status, choice.stdout.strip()) == (0 if chosen else 1, chosen)
+        paths = [{**SOUGHT, **FIXED, "name": name, "wwn": "0x5000"} for name in ("sda", "sdb")]
+        multipath = vm.run(choose(given, paths, "0x5000"))
+        assert multipath.stdout.strip() == "sda"
 
         # killed while it writes, then once more from the start
         script = rendered(f"{INSTALL}/apply.sh", given)
