@@ -339,6 +339,19 @@ def test_another_server_on_the_segment_is_found_and_refused(bench: Bench) -> Non
         other.wait()
 
 
+def test_closed_parent_below_run_is_opened_for_passing_only(bench: Bench) -> None:
+    bench.state.chmod(0o700)
+    bench.state = bench.state / "inner"
+
+    async def run() -> None:
+        supervisor = bench.supervisor()
+        await supervisor.start()
+        await supervisor.stop()
+
+    asyncio.run(run())
+    assert bench.state.parent.stat().st_mode & 0o777 == 0o711
+
+
 def test_missing_interface_and_refused_configuration_are_said(bench: Bench) -> None:
     async def run() -> None:
         missing = bench.supervisor(replace(SEGMENT, interface="nosuch0"))

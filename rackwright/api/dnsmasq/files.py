@@ -17,6 +17,7 @@ _SOURCES = {
     UEFI_LOADER: ("ipxe.efi",),
     ARM64_LOADER: ("arm64-efi/ipxe.efi", "ipxe-arm64.efi"),
 }
+_RUN = Path("/run")
 _USERS = ("dnsmasq", "nobody")
 
 
@@ -24,7 +25,7 @@ def state_dir_for(data_dir: Path, segment: str) -> Path:
     """Where a data directory's dnsmasq lives: outside it, because dnsmasq drops its privileges
     and a data directory is closed to everyone else."""
     key = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
-    return Path("/run/rackwright") / key / f"dnsmasq-{segment}"
+    return _RUN / "rackwright" / key / f"dnsmasq-{segment}"
 
 
 def prepare(
@@ -43,6 +44,7 @@ def prepare(
         loaders = copy_loaders(paths.tftp, loader_directory)
     except PermissionError as cause:
         raise StartError(f"{cause.filename}: permission denied", hint="run as root") from cause
+    _let_through(paths.root)
     _check_reachable(paths.root)
     if not loaders:
         raise StartError(f"no iPXE boot loader in {loader_directory}", hint="apt-get install ipxe")
@@ -84,6 +86,18 @@ def copy_loaders(tftp: Path, source: Path) -> tuple[str, ...]:
         draft.replace(tftp / name)
         present.append(name)
     return tuple(present)
+
+
+def _let_through(root: Path) -> None:
+    """Our own directories below /run may be passed through, not listed, by dnsmasq's user: whoever
+    made /run/rackwright first may have closed it (steps on this machine are made with umask 077).
+    """
+    for directory in root.parents:
+        if not directory.is_relative_to(_RUN / "rackwright"):
+            return
+        found = directory.stat()
+        if found.st_uid == os.geteuid() and not found.st_mode & 0o001:
+            directory.chmod(found.st_mode & 0o7777 | 0o011)
 
 
 def _check_reachable(root: Path) -> None:
