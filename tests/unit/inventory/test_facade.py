@@ -104,7 +104,7 @@ def test_strangers_cannot_fill_the_audit(tmp_path: Path) -> None:
 
 
 def test_a_script_for_an_unarmed_machine_costs_no_write(tmp_path: Path) -> None:
-    async def body(inventory: Inventory, _: str) -> None:
+    async def body(inventory: Inventory, _n1: str) -> None:
         before = inventory.audit(limit=1000), inventory.feed.last_seq
         for _ in range(20):
             assert await inventory.mint(MAC, address="10.77.0.101") is None

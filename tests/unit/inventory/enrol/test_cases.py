@@ -144,10 +144,10 @@ def test_a_failure_at_the_last_machine_leaves_nothing(store: Store) -> None:
 def test_an_alias_bomb_is_refused_in_no_time() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(EnrolError):
         enrol.parse("\n".join(lines), "bomb.yaml")
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
 
 
 def test_deep_nesting_is_refused() -> None:
