@@ -15,7 +15,6 @@ import pytest
 
 from rackwright.engine.executors.simulated import Latency, SimulatedExecutor
 from rackwright.engine.executors.simulated_world import World
-from rackwright.engine.plan.model import Plan
 from rackwright.engine.run.clock import VirtualClock
 from rackwright.engine.run.ports import Commit, Fact
 from rackwright.engine.run.runner import Runner
