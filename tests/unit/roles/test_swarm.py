@@ -159,6 +159,7 @@ def test_join_sends_the_token_by_stdin_only(bench: Bench) -> None:
 
 def test_join_that_times_out_is_waited_for_and_not_repeated(bench: Bench) -> None:
     joining(bench, http="", code=28)
+    bench.info(".Swarm.LocalNodeState", "inactive", times=1)
     bench.info(".Swarm.LocalNodeState", "pending", times=4)
     bench.info(".Swarm.LocalNodeState", "active")
     done = bench.run(ROLE, "join/apply.sh", outputs=MEMBERS)
