@@ -34,6 +34,7 @@ QUICK = Timing(
     read_deadline_s=25.0,
     action_deadline_s=40.0,
     unanswered_s=4.0,
+    lag_s=0.5,
     transition_s=10.0,
     poll_s=0.2,
     poll_max_s=1.0,

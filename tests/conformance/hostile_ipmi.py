@@ -21,7 +21,7 @@ FAULTS = {
     "unsure": "a control command is applied and answered with 0xce",
     "lag": "the power state shown is 0.6 s old",
     "no-reset": "a reset gets 0xd5: on or off, nothing else",
-    "boot-refused": "boot flags get 0xcc",
+    "boot-refused": "boot flags get 0xcc; an override for PXE stands from before",
     "boot-ignored": "boot flags are accepted and not applied",
     "mode-ignored": "the EFI bit is accepted and not kept",
     "device-only": "only the boot device is kept",
@@ -40,6 +40,8 @@ class HostileBmc(Bmc):  # type: ignore[misc]
         self._was_on = False
         self._changed_at = -1e9
         self._flags = bytearray(5)
+        if "boot-refused" in faults:
+            self._flags[:2] = b"\xa0\x04"  # left by someone: UEFI, PXE
         self._counts: dict[str, int] = {}
 
     def handle_raw_request(self, request: dict[str, Any], session: Any) -> None:

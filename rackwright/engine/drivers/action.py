@@ -117,13 +117,24 @@ class PowerChange:
                 await self._wait_to_resend(error, count)
                 count += 1
             except MachineError:
-                if wanted is not None and await self._port.read() == wanted:
+                if wanted is not None and await self._becomes(wanted):
                     return True  # refused because it is so already: the state had lagged
                 raise
             else:
                 return True
             if wanted is not None and await self._port.read() == wanted:
                 return True
+
+    async def _becomes(self, wanted: PowerState) -> bool:
+        """Whether the state shows ``wanted`` within the time that it may lag behind."""
+        until = self._clock.now() + self._timing.lag_s
+        count = 0
+        while await self._port.read() != wanted:
+            if self._clock.now() >= until:
+                return False
+            await self._clock.sleep(self._timing.poll_after(count))
+            count += 1
+        return True
 
     async def _wait_to_resend(self, error: EngineError, count: int) -> None:
         asked_s = error.retry_after_s if isinstance(error, BusyError) else None

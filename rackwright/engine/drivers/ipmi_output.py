@@ -28,6 +28,7 @@ _DEVICES = {0x04: BootDevice.PXE, 0x08: BootDevice.DISK}
 _COMPLETION = re.compile(
     r"^(?:[A-Z][^\n]*? failed|Unable to send RAW command \([^)\n]*rsp=0x\w+\)): ([^\n]+)$", re.M
 )
+_SET_FAILED = re.compile(r"^Set [^\n]*? failed: ", re.M)
 _CREDENTIALS = re.compile(r"RAKP \d HMAC is invalid|unauthorized name|invalid user ?name", re.I)
 _CIPHER = re.compile(
     r"no matching cipher suite|no cipher suite match"
@@ -114,6 +115,11 @@ def parse_sensors(stdout: str) -> Mapping[str, str]:
             continue
         found[parts[0]] = parts[1]
     return found
+
+
+def has_refused_setting(stderr: str) -> bool:
+    """Whether something was not set: ``chassis bootdev`` (1.8.19) exits with 0 all the same."""
+    return _SET_FAILED.search(stderr) is not None
 
 
 def fault_of(stderr: str, name: str, secrets: tuple[str, ...] = ()) -> EngineError:

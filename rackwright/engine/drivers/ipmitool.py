@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from rackwright.engine.drivers.endpoint import EndpointQueue, parse_address
 from rackwright.engine.drivers.faults import BusyError, NotSentError, UnansweredError
-from rackwright.engine.drivers.ipmi_output import fault_of
+from rackwright.engine.drivers.ipmi_output import fault_of, has_refused_setting
 from rackwright.engine.drivers.power.base import Credentials
 from rackwright.engine.drivers.timing import Clock, Timing
 from rackwright.engine.errors import EngineError, OperatorError
@@ -114,7 +114,7 @@ class IpmiTool:
             ran = await self._finish(command, deadline, privilege, wait_s, tries)
         finally:
             turn.release()
-        if ran.code != 0:
+        if ran.code != 0 or has_refused_setting(ran.stderr):
             raise self.fault(ran.stderr)
         return ran.stdout
 

@@ -34,6 +34,7 @@ class Timing:
     read_deadline_s: float = 150.0  # a whole call that only reads, or sets a boot device
     action_deadline_s: float = 300.0  # a whole call that changes power
     unanswered_s: float = 120.0  # how long the effect of an unanswered action is looked for
+    lag_s: float = 10.0  # how long after a refusal the state may still turn out to be right
     transition_s: float = 60.0  # how long a state that is neither on nor off is waited out
     poll_s: float = 1.0
     poll_max_s: float = 5.0

@@ -83,7 +83,11 @@ class IpmiDriver:
     async def sensors(self) -> Mapping[str, str]:
         """An empty SDR repository is not listed: ipmitool 1.8.19 would erase and rebuild it."""
         deadline = self._deadline()
-        if not parse_record_count(await self._read(deadline, "sdr", "info")):
+        try:
+            count = parse_record_count(await self._read(deadline, "sdr", "info"))
+        except RefusedError:
+            return {}  # a BMC without an SDR repository
+        if not count:
             return {}
         return parse_sensors(await self._read(deadline, "sdr", "list"))
 
