@@ -9,14 +9,10 @@ a login's answer is waited for, because only it names the session that must be c
 """
 
 import logging
-import socket
-import ssl
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,9 +20,6 @@ import requests
 import sushy.connector
 import sushy.exceptions
 import urllib3.exceptions
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPSConnection
-from urllib3.connectionpool import HTTPSConnectionPool
 
 from rackwright.engine.drivers.endpoint import parse_address
 from rackwright.engine.drivers.faults import (
@@ -37,21 +30,13 @@ from rackwright.engine.drivers.faults import (
 )
 from rackwright.engine.drivers.power.base import Credentials
 from rackwright.engine.drivers.quirks import Quirks
-from rackwright.engine.drivers.redaction import foreign_text
 from rackwright.engine.drivers.redfish_faults import fault_of, retry_after_s
 from rackwright.engine.drivers.redfish_orphans import SessionFacts, session_facts
+from rackwright.engine.drivers.redfish_tls import PinnedAdapter, tls_context
+from rackwright.engine.drivers.redfish_transport_faults import transport_fault
 from rackwright.engine.drivers.timing import Timing
 from rackwright.engine.errors import EngineError, MachineError, OperatorError, UnreachableError
 
-# OpenSSL's X509_V_FLAG_NO_CHECK_TIME (x509_vfy.h), not named by the ssl module: a pinned
-# certificate is the operator's word, and BMC clocks and lifetimes are seldom right.
-_NO_CHECK_TIME = 0x200000
-_TLS = {
-    "1.0": ssl.TLSVersion.TLSv1,
-    "1.1": ssl.TLSVersion.TLSv1_1,
-    "1.2": ssl.TLSVersion.TLSv1_2,
-    "1.3": ssl.TLSVersion.TLSv1_3,
-}
 # sushy logs error bodies as they come, at ERROR; a BMC may echo credentials in them.
 logging.getLogger("sushy").setLevel(logging.CRITICAL + 1)
 
@@ -65,76 +50,6 @@ class Answer:
     status: int
     headers: Mapping[str, str]  # keys in lower case
     body: Mapping[str, Any] = field(default_factory=dict)
-
-
-def tls_context(certificate_pem: str, quirks: Quirks) -> tuple[ssl.SSLContext, str | None]:
-    """A verifying context, and the SHA-256 fingerprint that the peer must show (None: by name).
-
-    With a pinned certificate exactly that certificate is trusted, whatever name it carries;
-    without one the system's authorities and the name decide. Raises OperatorError.
-    """
-    fingerprint = None
-    if certificate_pem:
-        try:
-            der = ssl.PEM_cert_to_DER_cert(certificate_pem.strip() + "\n")
-            context = ssl.create_default_context(cadata=der)
-        except (ValueError, ssl.SSLError) as error:
-            raise OperatorError("the pinned certificate is not one PEM certificate") from error
-        fingerprint = sha256(der).hexdigest()
-        # as a number: the enumeration's complement would drop the flag that it does not know
-        strict = int(ssl.VERIFY_X509_STRICT)
-        flags = int(context.verify_flags) | ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
-        context.verify_flags = ssl.VerifyFlags(flags & ~strict)
-        context.check_hostname = False  # the fingerprint stands in for the name
-    else:
-        context = ssl.create_default_context()
-    if quirks.tls_min_version:
-        context.minimum_version = _TLS[quirks.tls_min_version]
-    if quirks.tls_security_level >= 0:
-        context.set_ciphers(f"DEFAULT@SECLEVEL={quirks.tls_security_level}")
-    return context, fingerprint
-
-
-class PinnedAdapter(HTTPAdapter):
-    """HTTPS with the given context and fingerprint; remembers its sockets so they can be cut."""
-
-    def __init__(self, context: ssl.SSLContext, fingerprint: str | None) -> None:
-        self._context = context
-        self._fingerprint = fingerprint
-        self.sockets: list[socket.socket] = []
-        self.is_cut = False  # a connection that is still being made shall not be used
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        kwargs["ssl_context"] = self._context
-        if self._fingerprint is not None:
-            kwargs["assert_fingerprint"] = self._fingerprint
-            kwargs["assert_hostname"] = False
-        super().init_poolmanager(*args, **kwargs)
-        adapter = self
-
-        class Connection(HTTPSConnection):
-            def connect(self) -> None:
-                super().connect()
-                if self.sock is not None:
-                    adapter.sockets.append(self.sock)
-                if adapter.is_cut:
-                    adapter.cut()
-
-        class Pool(HTTPSConnectionPool):
-            ConnectionCls = Connection
-
-        self.poolmanager.pool_classes_by_scheme = {"https": Pool}
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """requests would add its own bundle of authorities here; the context is all we trust."""
-        conn.cert_reqs = "CERT_REQUIRED"
-
-    def cut(self) -> None:
-        self.is_cut = True
-        for sock in tuple(self.sockets):
-            with suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class _Connector(sushy.connector.Connector):  # type: ignore[misc]
@@ -409,16 +324,7 @@ class Conversation:
         return UnansweredError(message)
 
     def _transport_fault(self, cause: BaseException | None) -> EngineError:
-        reason = _innermost(cause)
-        text = foreign_text(f"{type(reason).__name__}: {reason}", self._secrets(), 200)
-        if _is_tls(cause):
-            hint = "pin the certificate that the BMC shows now, if it is known to be its own"
-            return NotSentError(f"{self._name}: TLS was refused: {text}", hint=hint)
-        if _never_left(cause):
-            return NotSentError(
-                f"{self._name}: no connection: {text}", hint="check the BMC's address and network"
-            )
-        return UnansweredError(f"{self._name}: no answer: {text}")
+        return transport_fault(cause, self._name, self._secrets())
 
     def _denied(self) -> OperatorError:
         return OperatorError(
@@ -455,47 +361,3 @@ def _json_object(response: requests.Response) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
-
-
-def _chain(error: BaseException | None) -> list[BaseException]:
-    found: list[BaseException] = []
-    pending = [error]
-    while pending:
-        current = pending.pop()
-        if current is None or current in found:
-            continue
-        found.append(current)
-        pending += [current.__cause__, current.__context__]
-        pending += [item for item in current.args if isinstance(item, BaseException)]
-        reason = getattr(current, "reason", None)
-        pending.append(reason if isinstance(reason, BaseException) else None)
-    return found
-
-
-def _innermost(error: BaseException | None) -> BaseException | None:
-    chain = _chain(error)
-    return chain[-1] if chain else error
-
-
-def _is_tls(error: BaseException | None) -> bool:
-    """A handshake that failed. A TLS stream that ends early after it is a lost answer."""
-    return any(
-        isinstance(item, ssl.SSLCertVerificationError)
-        or (isinstance(item, urllib3.exceptions.SSLError) and "ingerprint" in str(item))
-        or (isinstance(item, ssl.SSLError) and _HANDSHAKE_WORDS & set(str(item).lower().split()))
-        for item in _chain(error)
-    )
-
-
-_HANDSHAKE_WORDS = frozenset({"handshake", "alert", "version", "wrong_version_number"})
-
-
-def _never_left(error: BaseException | None) -> bool:
-    never = (
-        requests.ConnectTimeout,
-        requests.exceptions.InvalidSchema,
-        urllib3.exceptions.NewConnectionError,
-        urllib3.exceptions.ConnectTimeoutError,
-        urllib3.exceptions.NameResolutionError,
-    )
-    return any(isinstance(item, never) for item in _chain(error))
