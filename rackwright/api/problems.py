@@ -1,5 +1,7 @@
-"""Errors of the engine and the inventory as problem documents with an HTTP status."""
+"""Errors of the engine, the inventory and the system as problem documents with an HTTP status."""
 
+import errno
+from collections.abc import Sequence
 from typing import Any
 
 from rackwright.api.dnsmasq.errors import DnsmasqError
@@ -26,8 +28,20 @@ def problem_of(error: Exception) -> tuple[int, dict[str, Any]]:
     if isinstance(error, InventoryError):
         return _of_inventory(error)
     if isinstance(error, DnsmasqError):
-        return 503, {"message": str(error), "hint": ""}
+        return 503, {"message": str(error.args[0]), "hint": ""}
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "free some space" if full else "see the controller's log"
+        return 507 if full else 500, {"message": str(error), "hint": hint}
     return 500, {"message": "internal error", "hint": "see the controller's log"}
+
+
+def invalid_request(errors: Sequence[Any]) -> dict[str, Any]:
+    """pydantic's errors as a problem document. The input itself is left out: it may be secret."""
+    problems = [
+        {"message": f"{'.'.join(map(str, one['loc']))}: {one['msg']}", "hint": ""} for one in errors
+    ]
+    return {"message": "the request is not valid", "hint": "", "problems": problems}
 
 
 def _of_engine(error: EngineError) -> tuple[int, dict[str, Any]]:

@@ -2,9 +2,18 @@
 
 import os
 from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from rackwright.engine.errors import OperatorError
+
+PREFIX = "RACKWRIGHT_"
+
+
+class SettingsError(OperatorError):
+    """A flag or an environment variable has a value that cannot be."""
 
 
 def _default_data_dir() -> Path:
@@ -17,21 +26,38 @@ def _default_data_dir() -> Path:
 class Settings(BaseSettings):
     """Everything that an operator may set for one data directory's owner."""
 
-    model_config = SettingsConfigDict(env_prefix="RACKWRIGHT_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     data_dir: Path = Field(default_factory=_default_data_dir)
-    content: tuple[Path, ...] = ()
-    """Content directories laid over ours file by file; the last one wins."""
-    boot_port: int = 8480
+    content: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Content directories laid over ours file by file; the last one wins. In the environment they
+    are separated as in PATH."""
+    boot_port: int = Field(default=8480, ge=1, le=65535)
     """TCP port of the boot endpoints on each segment's boot-server address."""
     artifacts_dir: Path | None = None
     """Where built ramdisks and images are kept; default ``<data_dir>/artifacts``."""
-    image_variant: str = "generic"
+    image_variant: Literal["generic", "virtual"] = "generic"
     """``generic`` for real hardware, ``virtual`` for the lab."""
     debian_mirror: str = ""
     """Debian mirror for image builds; default: the system's apt configuration."""
     database_url: str = ""
-    log_level: str = "warning"
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(Path(part) for part in value.split(os.pathsep) if part)
+        return value
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """From the environment, ``overrides`` before it. Raises SettingsError, naming what."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            said = "; ".join(_problem(one["loc"], one["msg"], overrides) for one in error.errors())
+            raise SettingsError(said, hint="correct it, or unset it for its default") from error
 
     @property
     def socket_path(self) -> Path:
@@ -40,3 +66,9 @@ class Settings(BaseSettings):
     @property
     def artifacts(self) -> Path:
         return self.artifacts_dir or self.data_dir / "artifacts"
+
+
+def _problem(place: tuple[int | str, ...], message: str, overrides: dict[str, Any]) -> str:
+    name = str(place[0]) if place else ""
+    what = f"--{name.replace('_', '-')}" if name in overrides else f"{PREFIX}{name.upper()}"
+    return f"{what}: {message}"

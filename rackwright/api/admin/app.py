@@ -4,12 +4,13 @@ import importlib.metadata
 import os
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from rackwright.api.admin import clusters, events, machines, plans, runs
 from rackwright.api.dnsmasq.errors import DnsmasqError
 from rackwright.api.owner.services import Services
-from rackwright.api.problems import problem_of
+from rackwright.api.problems import invalid_request, problem_of
 from rackwright.engine.errors import EngineError
 from rackwright.inventory.errors import InventoryError
 
@@ -40,8 +41,13 @@ def admin_app(services: Services) -> FastAPI:
     @app.exception_handler(EngineError)
     @app.exception_handler(InventoryError)
     @app.exception_handler(DnsmasqError)
+    @app.exception_handler(Exception)
     async def refuse(_: Request, error: Exception) -> JSONResponse:
         status, detail = problem_of(error)
         return JSONResponse(status_code=status, content={"detail": detail})
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse_request(_: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse(status_code=422, content={"detail": invalid_request(error.errors())})
 
     return app

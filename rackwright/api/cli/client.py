@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx2
 
-from rackwright.api.owner.thread import OwnerThread
 from rackwright.api.settings import Settings
 
 # Compiling a plan for thousands of machines, or a BMC that answers after a minute.
@@ -30,8 +29,10 @@ class ApiError(Exception):
 class Client:
     """Typed enough for the CLI: JSON in, JSON out, errors raised."""
 
-    def __init__(self, http: httpx2.Client) -> None:
+    def __init__(self, http: httpx2.Client, *, is_owner_ours: bool = False) -> None:
         self._http = http
+        self.is_owner_ours = is_owner_ours
+        """Whether the owner ends with this call."""
 
     def get(self, path: str, **params: Any) -> Any:
         wanted = {k: v for k, v in params.items() if v is not None}
@@ -60,10 +61,15 @@ class Client:
 def connect(settings: Settings) -> Iterator[Client]:
     """A client of the data directory's owner. With no live owner, this call becomes it."""
     with contextlib.ExitStack() as stack:
-        if not is_live(settings):
+        is_ours = not is_live(settings)
+        if is_ours:
+            # The owner brings the engine and the database with it: seconds, where a live owner
+            # makes this a call of milliseconds.
+            from rackwright.api.owner.thread import OwnerThread
+
             stack.enter_context(OwnerThread(settings))
         http = stack.enter_context(_http(settings))
-        yield Client(http)
+        yield Client(http, is_owner_ours=is_ours)
 
 
 def is_live(settings: Settings) -> bool:

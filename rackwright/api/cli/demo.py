@@ -8,8 +8,6 @@ import typer
 
 from rackwright.api.cli import output
 from rackwright.api.cli.session import Exit, settings
-from rackwright.api.demo.job import DemoError, DemoJob
-from rackwright.lab.errors import LabError
 
 
 def demo(
@@ -26,6 +24,10 @@ def demo(
     spec: Annotated[Path | None, typer.Option(help="Another cluster spec.")] = None,
 ) -> None:
     """Three powered-off virtual servers become a Docker Swarm, by real protocols only."""
+    # Here, since every other command would pay for it too.
+    from rackwright.api.demo.job import DemoError, DemoJob
+    from rackwright.lab.errors import LabError
+
     config = settings()
     home = directory.resolve() if directory else config.data_dir / "demo"
     wanted = keep or os.environ.get("DEMO_KEEP") == "1"

@@ -6,8 +6,6 @@ import typer
 
 from rackwright.api.cli import output
 from rackwright.api.cli.session import Exit, OutputOption, settings
-from rackwright.api.doctor.checks import Profile, Target, failures, install_line, run_checks
-from rackwright.api.doctor.probes import SystemProbes
 
 
 def doctor(
@@ -17,6 +15,10 @@ def doctor(
     fmt: OutputOption = output.Format.TABLE,
 ) -> None:
     """Check that this machine has what Rackwright needs. Changes nothing."""
+    # Here, since every other command would pay for it too.
+    from rackwright.api.doctor.checks import Profile, Target, failures, install_line, run_checks
+    from rackwright.api.doctor.probes import SystemProbes
+
     config = settings()
     profile = Profile.LAB if lab else Profile.CONTROLLER
     target = Target(data_dir=config.data_dir, boot_port=config.boot_port)

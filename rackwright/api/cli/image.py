@@ -6,7 +6,6 @@ import typer
 
 from rackwright.api.cli import output
 from rackwright.api.cli.session import Exit, OutputOption, settings
-from rackwright.engine.images import build as images
 
 app = typer.Typer(no_args_is_help=True, help="Build ramdisks, OS images and offline bundles.")
 
@@ -31,6 +30,9 @@ def build(
     fmt: OutputOption = output.Format.TABLE,
 ) -> None:
     """Build from Debian packages. What has not changed is taken from the cache."""
+    # Here, since every other command would pay for it too.
+    from rackwright.engine.images import build as images
+
     wanted = [full for name in names for full in SHORT_NAMES.get(name, (name,))]
     config = settings()
     chosen = variant or config.image_variant

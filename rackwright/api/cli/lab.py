@@ -1,4 +1,7 @@
-"""``rackwright lab``: the virtual rack."""
+"""``rackwright lab``: the virtual rack.
+
+The lab's own modules are imported inside the commands: every other command would pay for them too.
+"""
 
 import os
 import shutil
@@ -8,13 +11,10 @@ from typing import Annotated
 import typer
 
 from rackwright.api.cli import output
-from rackwright.api.cli.session import Exit, OutputOption, settings
-from rackwright.api.doctor.gate import require
-from rackwright.api.wiring.rack import namespace_of
-from rackwright.lab import rack as racks
-from rackwright.lab.errors import LabError
+from rackwright.api.cli.session import OutputOption, settings
 
 app = typer.Typer(no_args_is_help=True, help="A virtual rack of QEMU machines with real BMCs.")
+COLUMNS = ("name", "power", "boot_device", "firmware", "bmc", "address")
 
 StateDir = Annotated[
     Path | None,
@@ -32,13 +32,13 @@ def up(
     directory: StateDir = None,
 ) -> None:
     """Rack the machines: namespace, bridge, QEMU, and a BMC for each."""
-    require("lab")
+    from rackwright.api.wiring.rack import require_room
+    from rackwright.lab import rack as racks
+
     where = state_dir(directory)
-    try:
-        state = racks.up(racks.load_rack(rack), where, report=output.note)
-        racks.enrolment_yaml(state)
-    except LabError as error:
-        raise _refused(error) from error
+    spec = racks.load_rack(rack)
+    require_room(spec, where)
+    racks.enrolment_yaml(racks.up(spec, where, report=output.note))
     output.note(f"racked; enrol with: rackwright machine enrol {where / 'enrolment.yaml'}")
     output.note("run commands inside the rack's network with: rackwright lab exec -- COMMAND")
 
@@ -46,20 +46,20 @@ def up(
 @app.command("status")
 def status(directory: StateDir = None, fmt: OutputOption = output.Format.TABLE) -> None:
     """Machines, their power and their BMC addresses."""
-    try:
-        rows = racks.status(state_dir(directory))
-    except LabError as error:
-        raise _refused(error) from error
-    output.emit(fmt, rows)
+    from rackwright.lab import rack as racks
+
+    rows = racks.status(state_dir(directory))
+    if fmt is output.Format.TABLE:
+        rows = [{**row, "bmc": f"{row['bmc_protocol']} {row['bmc_address']}"} for row in rows]
+    output.emit(fmt, rows, COLUMNS)
 
 
 @app.command("down")
 def down(directory: StateDir = None) -> None:
     """Remove the rack: processes, namespace, disks. Nothing is left."""
-    try:
-        racks.down(state_dir(directory), report=output.note)
-    except LabError as error:
-        raise _refused(error) from error
+    from rackwright.lab import rack as racks
+
+    racks.down(state_dir(directory), report=output.note)
 
 
 @app.command("exec", context_settings={"ignore_unknown_options": True})
@@ -68,14 +68,8 @@ def execute(
     directory: StateDir = None,
 ) -> None:
     """Run a command inside the rack's network."""
-    try:
-        namespace = namespace_of(state_dir(directory))
-    except LabError as error:
-        raise _refused(error) from error
+    from rackwright.api.wiring.rack import namespace_of
+
+    namespace = namespace_of(state_dir(directory))
     ip = shutil.which("ip") or "ip"
     os.execv(ip, [ip, "netns", "exec", namespace, *command])  # noqa: S606 - argv list, no shell
-
-
-def _refused(error: LabError) -> typer.Exit:
-    output.fail(error.message, error.hint)
-    return typer.Exit(Exit.FAILED)

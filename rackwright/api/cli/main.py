@@ -24,6 +24,7 @@ from rackwright.api.cli import (
 app = typer.Typer(
     name="rackwright",
     help="From racked, powered-off servers to a running cluster, in one plan.",
+    epilog=session.EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

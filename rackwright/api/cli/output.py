@@ -1,18 +1,29 @@
-"""What the CLI prints: data on stdout as table, JSON or YAML; commentary on stderr."""
+"""What the CLI prints: data on stdout as table, JSON or YAML; commentary on stderr.
+
+On a terminal tables fit its width; elsewhere a row is a line, however long, without padding at its
+end.
+"""
 
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from io import StringIO
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from ruamel.yaml import YAML
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
+
+UNFOLDED_COLUMNS = 100_000
+# Shown as local time in tables; JSON and YAML carry ISO 8601 in UTC.
+MOMENTS = frozenset({"at", "created", "ended", "updated", "enrolled_at", "discovered_at"})
+# Shown by their beginning in rows; whoever takes a digest takes its beginning too.
+DIGESTS = frozenset({"digest", "sha256"})
+DIGEST_SHOWN = 12
 
 
 class Format(StrEnum):
@@ -30,11 +41,7 @@ def emit(fmt: Format, data: object, columns: Sequence[str] = ()) -> None:
         case Format.JSON:
             sys.stdout.write(json.dumps(data, indent=2, sort_keys=False, default=str) + "\n")
         case Format.YAML:
-            stream = StringIO()
-            yaml = YAML(typ="safe")
-            yaml.default_flow_style = False
-            yaml.dump(json.loads(json.dumps(data, default=str)), stream)
-            sys.stdout.write(stream.getvalue())
+            sys.stdout.write(_yaml(data))
         case Format.TABLE:
             if isinstance(data, Mapping):
                 print_fields(data, columns)
@@ -44,6 +51,15 @@ def emit(fmt: Format, data: object, columns: Sequence[str] = ()) -> None:
                 out.print(escape(str(data)))
 
 
+def emit_one_of_many(fmt: Format, data: object) -> None:
+    """One item of a stream: a line of JSON, or a YAML document. Flushed, since somebody waits."""
+    if fmt is Format.JSON:
+        sys.stdout.write(json.dumps(data, default=str) + "\n")
+    else:
+        sys.stdout.write("---\n" + _yaml(data))
+    sys.stdout.flush()
+
+
 def print_rows(rows: Sequence[object], columns: Sequence[str]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     names = list(columns) or _keys(rows)
@@ -51,8 +67,8 @@ def print_rows(rows: Sequence[object], columns: Sequence[str]) -> None:
         table.add_column(name.upper().replace("_", " "), overflow="fold")
     for row in rows:
         if isinstance(row, Mapping):
-            table.add_row(*(escape(cell(row.get(name))) for name in names))
-    out.print(table)
+            table.add_row(*(escape(_in_row(name, row.get(name))) for name in names))
+    _print_table(table)
 
 
 def print_fields(data: Mapping[str, object], columns: Sequence[str] = ()) -> None:
@@ -60,8 +76,8 @@ def print_fields(data: Mapping[str, object], columns: Sequence[str] = ()) -> Non
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name in columns or data:
-        table.add_row(name.replace("_", " "), escape(cell(data.get(name))))
-    out.print(table)
+        table.add_row(name.replace("_", " "), escape(_field(name, data.get(name))))
+    _print_table(table)
 
 
 def cell(value: object) -> str:
@@ -77,6 +93,18 @@ def cell(value: object) -> str:
             return ", ".join(cell(item) for item in value) or "-"
         case _:
             return str(value)
+
+
+def local_time(moment: str) -> str:
+    """ISO 8601 in UTC as ``2026-03-01 10:30:00`` where we are."""
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def elapsed(begin: object, end: object) -> str:
+    """Between two ISO moments; "-" where one of them is not there."""
+    if not isinstance(begin, str) or not isinstance(end, str):
+        return "-"
+    return duration((datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds())
 
 
 def size(size_bytes: int) -> str:
@@ -101,13 +129,51 @@ def duration(seconds: float) -> str:
 
 def note(message: str) -> None:
     """Commentary, on stderr."""
-    err.print(escape(message))
+    _say(escape(message))
 
 
 def fail(message: str, hint: str = "") -> None:
-    err.print(f"[bold red]error:[/] {escape(message)}")
+    _say(f"[bold red]error:[/] {escape(message)}")
     if hint:
-        err.print(f"[bold]hint:[/] {escape(hint)}")
+        _say(f"[bold]hint:[/] {escape(hint)}")
+
+
+def _say(markup: str) -> None:
+    err.print(markup, soft_wrap=not err.is_terminal)
+
+
+def _print_table(table: Table) -> None:
+    if out.is_terminal:
+        out.print(table)
+        return
+    text = StringIO()
+    Console(file=text, width=UNFOLDED_COLUMNS, color_system=None).print(table)
+    for line in text.getvalue().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")
+
+
+def _in_row(name: str, value: object) -> str:
+    shown = _field(name, value)
+    return shown[:DIGEST_SHOWN] if name in DIGESTS else shown
+
+
+def _field(name: str, value: object) -> str:
+    if name in MOMENTS and isinstance(value, str) and value:
+        return local_time(value)
+    if name.endswith("size_bytes") and isinstance(value, int):
+        return size(value)
+    return cell(value)
+
+
+def _yaml(data: object) -> str:
+    # Here, since reading YAML is the owner's business and few commands write it.
+    from ruamel.yaml import YAML
+
+    stream = StringIO()
+    yaml = YAML(typ="safe")
+    yaml.default_flow_style = False
+    yaml.dump(json.loads(json.dumps(data, default=str)), stream)
+    return stream.getvalue()
 
 
 def _keys(rows: Sequence[object]) -> list[str]:

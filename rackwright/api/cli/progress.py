@@ -54,7 +54,7 @@ def _follow_lines(client: Client, run_id: str) -> None:
 
 def event_line(event: Mapping[str, Any]) -> str:
     """One event as a line of log, "" for those that nobody reads."""
-    stamp = time.strftime("%H:%M:%S", time.localtime(float(event.get("at") or 0)))
+    stamp = output.local_time(str(event["at"]))[11:]
     where = f"{event.get('machine') or '-':<12} {event.get('stage') or '-':<14}"
     match event.get("kind"):
         case "issued":

@@ -20,7 +20,9 @@ def list_runs(fmt: OutputOption = output.Format.TABLE) -> None:
     """List runs, the newest first."""
     with session() as client:
         rows = client.get("/v1/runs")["items"]
-    output.emit(fmt, rows, ("id", "status", "workflow", "cluster", "created", "ended"))
+    if fmt is output.Format.TABLE:
+        rows = [{**row, "took": output.elapsed(row["created"], row["ended"])} for row in rows]
+    output.emit(fmt, rows, ("id", "status", "workflow", "cluster", "created", "took"))
 
 
 @app.command("show")
@@ -133,9 +135,12 @@ def events(
     after: Annotated[int, typer.Option(help="Only those after this sequence number.")] = 0,
     fmt: OutputOption = output.Format.TABLE,
 ) -> None:
-    """Print events."""
+    """Print events: a list, or with `--follow` a line of JSON (a YAML document) an event."""
     with session() as client:
         rows: Any = client.get("/v1/events/list", run=run or None, after=after)["items"]
+        if fmt is not output.Format.TABLE and not follow:
+            output.emit(fmt, rows)
+            return
         for event in rows:
             _print_event(event, fmt)
         if follow:
@@ -150,7 +155,7 @@ def _print_event(event: dict[str, Any], fmt: output.Format) -> None:
         if line:
             typer.echo(line)
     else:
-        output.emit(fmt, event)
+        output.emit_one_of_many(fmt, event)
 
 
 def _resolve(client: Client, run: str) -> str:

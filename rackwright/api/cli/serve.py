@@ -8,7 +8,6 @@ import typer
 
 from rackwright.api.cli import output
 from rackwright.api.cli.session import settings
-from rackwright.api.owner.owner import Owner
 
 
 def serve(
@@ -21,6 +20,9 @@ def serve(
 
 
 async def _serve(*, resume: bool) -> None:
+    # Here, since every other command would pay for it too.
+    from rackwright.api.owner.owner import Owner
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,22 +1,32 @@
 """What every command shares: settings, option types, and errors turned into exit codes.
 
-Exit codes: 0 done, 1 failed, 2 usage or refused input, 3 the run ended degraded, 130 interrupted.
+Exit codes: see ``EXIT_CODES``, which `--help` shows.
 """
 
 import contextlib
+import errno
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from httpx2 import TransportError
 
 from rackwright.api.cli import output
 from rackwright.api.cli.client import ApiError, Client, connect
-from rackwright.api.settings import Settings
+from rackwright.api.settings import Settings, SettingsError
 from rackwright.engine.errors import EngineError
 from rackwright.inventory.errors import InventoryError
+from rackwright.lab.errors import LabError
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 failed; 2 usage, refused input or not accepted; 3 the run ended "
+    "degraded; 130 interrupted."
+)
 
 
 class Exit(IntEnum):
@@ -44,13 +54,40 @@ def configure(**overrides: Any) -> None:
 
 
 def settings(**overrides: Any) -> Settings:
-    return Settings(**{**_settings, **overrides})
+    """Raises SettingsError."""
+    return Settings.load(**{**_settings, **overrides})
 
 
 @contextlib.contextmanager
 def session(**overrides: Any) -> Iterator[Client]:
-    with connect(settings(**overrides)) as client:
-        yield client
+    """A client for one command. An owner that is ours ends in order on SIGTERM and SIGHUP too."""
+    with connect(settings(**overrides)) as client, _ending_in_order(client):
+        try:
+            yield client
+        except KeyboardInterrupt:
+            output.note(
+                "interrupted: `rackwright run resume` takes an unfinished run up again"
+                if client.is_owner_ours
+                else "interrupted: what the owner drives goes on; see `rackwright run watch`"
+            )
+            raise
+
+
+@contextlib.contextmanager
+def _ending_in_order(client: Client) -> Iterator[None]:
+    if not client.is_owner_ours or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run_guarded(command: Callable[[], None]) -> int:
@@ -60,17 +97,40 @@ def run_guarded(command: Callable[[], None]) -> int:
     except ApiError as error:
         report_problem(error)
         return Exit.REFUSED if error.status in (400, 409, 422, 428) else Exit.FAILED
-    except (EngineError, InventoryError) as error:
+    except SettingsError as error:
+        output.fail(error.message, error.hint)
+        return Exit.REFUSED
+    except (EngineError, InventoryError, LabError) as error:
         output.fail(error.message, error.hint)
         return Exit.FAILED
+    except TransportError as error:
+        output.fail(f"the owner's answer never came: {error}", "is it still running?")
+        return Exit.FAILED
     except KeyboardInterrupt:
-        output.note("interrupted: `rackwright run resume` takes an unfinished run up again")
         return Exit.INTERRUPTED
     except BrokenPipeError:
         # The reader of our stdout went away (`| head`); the rest is of no use to anyone.
         sys.stderr.close()
         return Exit.OK
+    except OSError as error:
+        output.fail(_os_problem(error), _os_hint(error))
+        return Exit.FAILED
     return Exit.OK
+
+
+def _os_problem(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
+def _os_hint(error: OSError) -> str:
+    match error.errno:
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "run as root, or choose another --data-dir"
+        case errno.ENOSPC | errno.EDQUOT:
+            return "free some space, or choose another --data-dir"
+        case _:
+            return ""
 
 
 def report_problem(error: ApiError) -> None:

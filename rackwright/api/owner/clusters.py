@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from rackwright.api.timestamps import iso_utc
 from rackwright.inventory.facade import Inventory
 from rackwright.inventory.values import ClusterView
 
@@ -28,6 +29,6 @@ class ClusterService:
             "workflow": found.workflow,
             "cluster_id": found.cluster_id,
             "members": {names[machine_id]: pool for machine_id, pool in found.members},
-            "created": found.created_at,
-            "updated": found.updated_at,
+            "created": iso_utc(found.created_at),
+            "updated": iso_utc(found.updated_at),
         }

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from rackwright.api.owner.run_view import is_over
+from rackwright.api.timestamps import iso_utc
 from rackwright.engine.run import codec
 from rackwright.engine.run.codec import Asked
 from rackwright.engine.schedule.events import Mode, Result, RunStatus, TaskState
@@ -77,7 +78,7 @@ class EventService:
             payload = {}
         shown: dict[str, Any] = {
             "seq": event.seq,
-            "at": event.at,
+            "at": iso_utc(event.at),
             "run": event.run,
             "kind": event.kind,
         }

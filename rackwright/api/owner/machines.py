@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rackwright.api.owner.convert import credentials_of
+from rackwright.api.timestamps import iso_utc, iso_utc_or_none
 from rackwright.engine.drivers.factory import PowerDrivers
 from rackwright.engine.drivers.power.base import PowerDriver
 from rackwright.engine.errors import OperatorError
@@ -49,6 +50,8 @@ class MachineService:
         found = {k: v for k, v in asdict(view).items() if k not in _INTERNAL}
         pxe = view.pxe_mac
         found["class"] = view.machine_class
+        found["enrolled_at"] = iso_utc(view.enrolled_at)
+        found["discovered_at"] = iso_utc_or_none(view.discovered_at)
         found["nics"] = [{**asdict(nic), "pxe": nic.mac == pxe} for nic in view.nics]
         binding = self._inventory.ssh_binding(view.id)
         if binding is not None:

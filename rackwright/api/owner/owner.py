@@ -17,6 +17,7 @@ from types import TracebackType
 import structlog
 import uvicorn
 
+from rackwright.api import logs
 from rackwright.api.admin.app import admin_app
 from rackwright.api.owner.artifacts import ArtifactStore
 from rackwright.api.owner.boot import BootService
@@ -69,6 +70,7 @@ class Owner:
         settings = self._settings
         # Whatever is made from here on is for our eyes alone.
         os.umask(0o077)
+        logs.configure(settings.log_level)
         inventory = Inventory.open(settings.data_dir, database_url=settings.database_url)
         self._stack.callback(inventory.close)
         authority = CertificateAuthority(settings.data_dir / "keys")

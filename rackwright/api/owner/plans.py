@@ -9,6 +9,7 @@ from typing import Any
 from rackwright.api.owner.artifacts import ArtifactStore
 from rackwright.api.owner.convert import machine_of
 from rackwright.api.owner.plan_view import plan_view
+from rackwright.api.timestamps import iso_utc
 from rackwright.engine.content.library import Library, Root
 from rackwright.engine.errors import OperatorError
 from rackwright.engine.machine import Machine
@@ -97,7 +98,7 @@ class PlanService:
                 "kind": record.kind,
                 "workflow": record.workflow,
                 "cluster": record.cluster,
-                "created": record.created_at,
+                "created": iso_utc(record.created_at),
             }
             for record in self._inventory.plans(limit)
         ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from rackwright.api.owner.plans import PlanService
+from rackwright.api.timestamps import iso_utc, iso_utc_or_none
 from rackwright.engine.plan.model import Plan
 from rackwright.engine.run import words
 from rackwright.engine.run.runner import Runner
@@ -61,7 +62,7 @@ class RunViews:
                 "attempt": task.attempt,
                 "error": task.error,
                 "evidence": _json(task.evidence),
-                "at": task.updated_at,
+                "at": iso_utc(task.updated_at),
             }
             for task in self._inventory.tasks(run_id, limit=max(count, 1))
         ]
@@ -89,8 +90,8 @@ class RunViews:
             "workflow": view.workflow,
             "cluster": view.cluster,
             "plan_digest": view.plan_digest,
-            "created": view.created_at,
-            "ended": view.ended_at,
+            "created": iso_utc(view.created_at),
+            "ended": iso_utc_or_none(view.ended_at),
         }
 
     def _failure(self, run_id: str, task: TaskView) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from rackwright.api.doctor.checks import Target
+from rackwright.api.doctor.gate import require
 from rackwright.lab import network, rack
 from rackwright.lab import state as rack_state
+from rackwright.lab.spec import RackSpec
 
 
 def namespace_of(directory: Path) -> str:
@@ -19,3 +22,12 @@ def is_up(directory: Path) -> bool:
     if state.namespace is None or network.identify(state.spec.namespace) != state.namespace:
         return False
     return all(machine["chassis_pid"] for machine in rack.status(directory))
+
+
+def require_room(spec: RackSpec, directory: Path) -> None:
+    """Return where this machine can hold the rack in ``directory``. Raises OperatorError.
+
+    A rack that is in ``directory`` already is the lab's to tell of.
+    """
+    namespace = "" if rack_state.has_record(directory) else spec.namespace
+    require("lab", Target(data_dir=directory, namespace=namespace))
