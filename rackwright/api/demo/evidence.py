@@ -39,13 +39,16 @@ def collect(
 
 
 def problems(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the rows fail to prove; empty when every machine is proved."""
+    """What the rows fail to prove; empty when every machine is proved.
+
+    A row with ``installed`` true must show that its boot id changed.
+    """
     found = []
     for row in rows:
         found += [f"{row['machine']}: no {name}" for name in COLUMNS if not row.get(name)]
         if row["node_id_from_node"] != row["node_id_from_manager"]:
             found.append(f"{row['machine']}: the node and the manager tell different node ids")
-        if row["boot_id_before"] and row["boot_id_before"] == row["boot_id_after"]:
+        if row["installed"] and row["boot_id_before"] == row["boot_id_after"]:
             found.append(f"{row['machine']}: boot id did not change")
     return found
 
@@ -64,12 +67,13 @@ def _row(
     proof = proofs.get(str(machine["name"]), {})
     return {
         "machine": machine["name"],
+        "installed": "reboot" in install,
         "bmc": (machine.get("bmc") or {}).get("protocol"),
         "firmware": machine.get("firmware"),
         "disk_serial": install.get("drive_serial") or installed.get("drive_serial"),
-        "boot_id_before": install.get("boot_id_before") or installed.get("boot_id_before"),
+        "boot_id_before": _before(install),
         "boot_id_after": install.get("boot_id"),
-        "os": install.get("os"),
+        "os": install.get("os_pretty_name") or install.get("os"),
         "runtime": " ".join(
             str(runtime[key]) for key in ("runtime", "version") if runtime.get(key)
         ),
@@ -77,6 +81,14 @@ def _row(
         "node_id_from_manager": proof.get("node_id"),
         "nonce": proof.get("nonce"),
     }
+
+
+def _before(install: Mapping[str, Any]) -> object:
+    """The boot that the install began in. Where nothing was installed nothing was rebooted."""
+    reboot = install.get("reboot")
+    if isinstance(reboot, Mapping):
+        return reboot.get("boot_id_before")
+    return install.get("boot_id")
 
 
 def _proofs(tasks: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
