@@ -17,7 +17,6 @@ from rackwright.api.wiring.certificates import CertificateAuthority
 from rackwright.engine.content.render import Renderer
 from rackwright.engine.drivers.factory import PowerDrivers
 from rackwright.engine.errors import EngineError, OperatorError
-from rackwright.engine.executors.dispatch import executor_of
 from rackwright.engine.executors.scope import Journaled, Scope
 from rackwright.engine.images.artifact import Artifact
 from rackwright.engine.plan.codec import plan_to_json
@@ -237,6 +236,9 @@ class RunService:
     def _executor(
         self, run_id: str, plan: Plan, artifacts: Mapping[str, Artifact], view: RunView
     ) -> Executor:
+        # Here, since executors bring SSH with them, and a controller at rest reaches nothing.
+        from rackwright.engine.executors.dispatch import executor_of
+
         directory = InventoryDirectory(self._inventory, self._authority, self._drivers, artifacts)
         library = self._plans.library_of(plan.digest)
         booted = {str(intent.detail.get("machine")) for intent in view.intents("power")}

@@ -1,12 +1,17 @@
-"""The stage graph: names, cycles, order, reduction. Nodes are stages, never machines."""
+"""The stage graph: names, cycles, order, reduction. Nodes are stages, never machines.
+
+networkx takes a quarter of a second to import: a controller that compiles nothing does without.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from rackwright.engine.content.errors import Problems, near
 from rackwright.engine.content.workflow import ALL, GroupSpec, NeedSpec, WorkflowSpec, WorkflowStage
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ class StageGraph:
 
     def reduced_edges(self) -> tuple[tuple[str, str], ...]:
         """The transitive reduction: what to draw. The plan itself keeps every need."""
+        import networkx as nx
+
         reduced = nx.transitive_reduction(self.graph)
         place = {name: index for index, name in enumerate(self.order)}
         return tuple(sorted(reduced.edges, key=lambda e: (place[e[0]], place[e[1]])))
@@ -51,6 +58,8 @@ class StageGraph:
 
 def stage_graph(workflow: WorkflowSpec, problems: Problems) -> StageGraph | None:
     """None, and the mistakes, if the stages have no order; other mistakes leave a graph."""
+    import networkx as nx
+
     before = problems.found
     stages = workflow.stages
     graph: nx.DiGraph[str] = nx.DiGraph()
@@ -131,6 +140,8 @@ def _check_need(
 
 
 def _check_acyclic(graph: "nx.DiGraph[str]", problems: Problems) -> bool:
+    import networkx as nx
+
     try:
         cycle = nx.find_cycle(graph)
     except nx.NetworkXNoCycle:
