@@ -51,7 +51,8 @@ class Rig:
 
     def run(self, *, first_orders: Iterable[Order] = ()) -> RunStatus:
         async def main() -> RunStatus:
-            return await self.runner(first_orders=first_orders).run()
+            async with asyncio.timeout(60):  # virtual time: only a run that hangs takes as long
+                return await self.runner(first_orders=first_orders).run()
 
         return asyncio.run(main())
 

@@ -82,7 +82,8 @@ class StillClock:
 async def bench(the_plan: Plan, journal: MemoryJournal | None = None) -> AsyncIterator[Bench]:
     made = Bench(the_plan, journal=journal)
     await turns()
-    yield made
+    async with asyncio.timeout(30):  # nothing here waits for real time: only a hang takes as long
+        yield made
     made.task.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await made.task

@@ -196,6 +196,21 @@ def test_a_raised_limit_wakes_as_many_as_fit() -> None:
     assert len(desk.starts(desk.tell(LimitChanged(0, 3)))) == 2
 
 
+def test_a_queue_whose_delegates_all_leave_is_looked_at_again() -> None:
+    limits = [(0,), *[(0, 1)] * 40, (1,)]
+    alone = bytes(41) + b"\1"
+    desk = Desk(
+        42,
+        StageShape("a", b"\1" * 41 + b"\0", limits=limits),
+        StageShape("b", alone, limits=limits),
+        capacities=(1, 1),
+    )
+    assert desk.starts(desk.tell()) == [(0, 0, FULL), (1, 41, FULL)]
+    assert desk.good(0, 0) == []  # all others are refused by the second limit, or not asked yet
+    desk.tell(*(SkipAsked(m) for m in range(1, 17)))
+    assert desk.starts(desk.good(1, 41)) == [(0, 17, FULL)]
+
+
 def elected(*extra: StageShape) -> Desk:
     return Desk(
         3,
