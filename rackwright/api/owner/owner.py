@@ -77,12 +77,14 @@ class Owner:
         artifacts = ArtifactStore(settings.artifacts, settings.image_variant)
         drivers = PowerDrivers()
         self._stack.push_async_callback(drivers.close)
+        segments = _shared_state_dir(settings.data_dir)
+        self._stack.callback(_remove_unneeded, segments, inventory)
         boot = BootService(
             inventory,
             authority,
             InventoryDirectory(inventory, authority, drivers, {}),
             artifacts,
-            state_dir=_shared_state_dir(settings.data_dir),
+            state_dir=segments,
             port=settings.boot_port,
         )
         self._stack.push_async_callback(boot.close)
@@ -99,7 +101,7 @@ class Owner:
             authority,
             drivers,
             boot,
-            local_root=self._stack.enter_context(_private_tmpfs()),
+            local_root=self._stack.enter_context(_private_tmpfs(settings.data_dir)),
         )
         self._stack.push_async_callback(runs.close)
         self.services = Services(
@@ -156,20 +158,35 @@ def _shared_state_dir(data_dir: Path) -> Path:
     to us. The same data directory finds the same place again after a crash."""
     if os.geteuid() != 0:
         return data_dir / "segments"  # serving DHCP needs root, and says so when it comes to that
-    name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]
-    path = Path("/run/rackwright") / f"segments-{name}"
+    path = Path("/run/rackwright") / f"segments-{_key(data_dir)}"
     for directory in (path.parent, path):
         directory.mkdir(mode=0o711, exist_ok=True)
         directory.chmod(0o711)
     return path
 
 
+def _remove_unneeded(segments: Path, inventory: Inventory) -> None:
+    """Leave nothing in /run but what somebody needs: an unfinished run its leases, a dnsmasq that
+    nobody has adopted yet the record that it is found by."""
+    if not inventory.unfinished_runs() and not any(segments.glob("*/process.json")):
+        shutil.rmtree(segments, ignore_errors=True)
+
+
 @contextlib.contextmanager
-def _private_tmpfs() -> Iterator[Path]:
-    """A 0700 directory in memory for local steps and their secrets."""
-    base = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - mkdtemp makes it ours
-    path = Path(tempfile.mkdtemp(prefix="rackwright-", dir=base))
+def _private_tmpfs(data_dir: Path) -> Iterator[Path]:
+    """A 0700 directory in memory for local steps and their secrets. What a killed controller of
+    this data directory left there goes first: we hold the lock, so it is nobody's."""
+    base = Path("/dev/shm")  # noqa: S108 - mkdir makes it ours, or fails
+    if not base.is_dir():
+        base = Path(tempfile.gettempdir())
+    path = base / f"rackwright-{_key(data_dir)}"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(mode=0o700)
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _key(data_dir: Path) -> str:
+    return hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]
