@@ -2,15 +2,19 @@
 
 import contextlib
 import json
+import ssl
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx2
 
 from rackwright.api.settings import Settings
+from rackwright.inventory.errors import OwnedElsewhereError
 
 # Compiling a plan for thousands of machines, or a BMC that answers after a minute.
 REQUEST_TIMEOUT_S = 300.0
+OWNER_START_S = 10.0
 
 
 class ApiError(Exception):
@@ -61,32 +65,58 @@ class Client:
 def connect(settings: Settings) -> Iterator[Client]:
     """A client of the data directory's owner. With no live owner, this call becomes it."""
     with contextlib.ExitStack() as stack:
-        is_ours = not is_live(settings)
-        if is_ours:
-            # The owner brings the engine and the database with it: seconds, where a live owner
-            # makes this a call of milliseconds.
-            from rackwright.api.owner.thread import OwnerThread
-
-            stack.enter_context(OwnerThread(settings))
         http = stack.enter_context(_http(settings))
+        is_ours = not _answers(http, settings) and _own(stack, http, settings)
         yield Client(http, is_owner_ours=is_ours)
 
 
 def is_live(settings: Settings) -> bool:
     """Whether an owner answers on the data directory's socket."""
+    with _http(settings) as http:
+        return _answers(http, settings)
+
+
+def _own(stack: contextlib.ExitStack, http: httpx2.Client, settings: Settings) -> bool:
+    """Become the owner until ``stack`` unwinds; False if another did so in the meantime.
+
+    Raises OwnedElsewhereError if a process holds the directory and does not answer.
+    """
+    # Here, since the owner brings the engine and the database: seconds, where a live owner makes
+    # this a call of milliseconds.
+    from rackwright.api.owner.thread import OwnerThread
+
+    try:
+        stack.enter_context(OwnerThread(settings))
+    except OwnedElsewhereError:
+        # It may be starting: the lock comes first, the socket last.
+        deadline = time.monotonic() + OWNER_START_S
+        while not _answers(http, settings):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        return False
+    return True
+
+
+def _answers(http: httpx2.Client, settings: Settings) -> bool:
     if not settings.socket_path.exists():
         return False
     try:
-        with _http(settings) as http:
-            return http.get("/v1/system").status_code == httpx2.codes.OK
+        return http.get("/v1/system").status_code == httpx2.codes.OK
     except httpx2.TransportError:
         return False
 
 
 def _http(settings: Settings) -> httpx2.Client:
-    transport = httpx2.HTTPTransport(uds=str(settings.socket_path))
+    # A context without certificates: nothing is encrypted here, and loading them takes time.
+    transport = httpx2.HTTPTransport(
+        uds=str(settings.socket_path), verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    )
     return httpx2.Client(
-        transport=transport, base_url="http://rackwright", timeout=REQUEST_TIMEOUT_S
+        transport=transport,
+        base_url="http://rackwright",
+        timeout=REQUEST_TIMEOUT_S,
+        trust_env=False,
     )
 
 

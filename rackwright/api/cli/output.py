@@ -61,6 +61,9 @@ def emit_one_of_many(fmt: Format, data: object) -> None:
 
 
 def print_rows(rows: Sequence[object], columns: Sequence[str]) -> None:
+    if not rows:
+        note("none")
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     names = list(columns) or _keys(rows)
     for name in names:

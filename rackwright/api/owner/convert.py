@@ -39,6 +39,8 @@ def machine_of(view: MachineView) -> Machine:
         installed=_installed(view),
         protected=view.protected,
         product=view.product,
+        uuid=view.uuid,
+        serial=view.serial,
         memory_bytes=view.memory_bytes,
         cpu_count=view.cpu_count,
         console=view.console,
