@@ -91,6 +91,8 @@ class Machine:
     installed: Installed | None
     protected: bool = False
     product: str = ""
+    uuid: str = ""  # SMBIOS system UUID as enrolled or reported; "" where it is a placeholder
+    serial: str = ""  # SMBIOS system serial, likewise
     memory_bytes: int | None = None
     cpu_count: int | None = None
     console: str = "ttyS0,115200n8"

@@ -16,6 +16,8 @@ from tests.e2e.vm import (
     MAC,
     MACHINE,
     NAME,
+    SERIAL,
+    UUID,
     Controller,
     Vm,
     drive,
@@ -122,6 +124,8 @@ def values(controller: Controller, found: Mapping[str, Any], install_id: str) ->
             "gateway": "10.0.2.2",
             "dns": ["10.0.2.3"],
             "console": "ttyS0,115200n8",
+            "uuid": UUID,
+            "serial": SERIAL,
         },
         "erase": {
             "drive_serial": found["serial"],
@@ -209,8 +213,15 @@ def test_bios_install_beside_a_foreign_drive(
                 f"{INSTALL}/apply.sh", {**given, "erase": {**given["erase"], **wrong}}
             )
             assert refused.status == 1, refused.stderr
-        stranger = {**given["machine"], "pxe_mac": "52:54:00:00:00:99"}
-        assert vm.role(f"{INSTALL}/apply.sh", {**given, "machine": stranger}).status == 1
+        for other in (
+            {"pxe_mac": "52:54:00:00:00:99"},
+            {"uuid": UUID[::-1]},
+            {"serial": "RW-SN-2"},
+        ):
+            stranger = {**given["machine"], **other}
+            refused = vm.role(f"{INSTALL}/apply.sh", {**given, "machine": stranger})
+            assert "another machine" in refused.stderr
+            assert refused.status == 1
         assert vm.role(f"{INSTALL}/apply.sh", {**given, "erase": None}).status == 1
         vm.run("sync")
         assert file_digest(target) == empty_digest

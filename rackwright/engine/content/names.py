@@ -21,7 +21,7 @@ _MAPPING_METHODS = frozenset(("get", "items", "keys", "values"))
 # The context that executors give to templates; a role that names anything else is refused.
 MACHINE_FIELDS = (
     *("id", "name", "labels", "firmware", "pxe_mac", "management_address", "address"),
-    *("cluster_address", "gateway", "dns", "console", "drives", "product"),
+    *("cluster_address", "gateway", "dns", "console", "drives", "product", "uuid", "serial"),
 )
 INSTALLED_FIELDS = ("install_id", "image_digest", "drive_serial", "generation", "os")
 ERASE_FIELDS = (

@@ -54,6 +54,8 @@ def machine_values(machine: Machine, address: str) -> dict[str, object]:
         "console": machine.console,
         "drives": [asdict(drive) for drive in machine.drives or ()],
         "product": machine.product,
+        "uuid": machine.uuid,
+        "serial": machine.serial,
     }
 
 

@@ -59,6 +59,8 @@ MACHINE: dict[str, Any] = {
     "console": "ttyS0,115200n8",
     "drives": [],
     "product": "Standard PC",
+    "uuid": "4c4c4544-0042-4a10-8051-b7c04f4d3532",
+    "serial": "SN-1",
 }
 FILE = {"sha256": "ab" * 32, "size_bytes": 1, "url": "http://10.77.0.1:8480/file"}
 ARTIFACTS = {

@@ -36,11 +36,23 @@ check_machine() {
     || fail "the ramdisk was booted as $(cat /run/rackwright/machine), not as $want_machine"
   ip -json link | jq -e --arg mac "$pxe_mac" 'any(.[]; .address == $mac or .permaddr == $mac)' \
     > /dev/null || fail "no interface here has the MAC $pxe_mac: this is another machine"
-{% for name, want in (('product_uuid', machine.get('uuid', '')), ('product_serial', machine.get('serial', ''))) %}
-{% if want %}
-  same_text "$dmi/{{ name }}" {{ want | q }} || fail "{{ name }} is not the enrolled one: this is another machine"
+{% if machine.uuid %}
+  same_uuid "$dmi/product_uuid" {{ machine.uuid | q }} \
+    || fail "product_uuid is not the enrolled one: this is another machine"
 {% endif %}
-{% endfor %}
+{% if machine.serial %}
+  same_text "$dmi/product_serial" {{ machine.serial | q }} \
+    || fail "product_serial is not the enrolled one: this is another machine"
+{% endif %}
+}
+
+# Some firmware gives the first three fields in the other byte order (SMBIOS 3.x, section 7.2.1).
+same_uuid() {
+  local have want swapped
+  have=$(tr -d '\0-' < "$1")
+  want=${2//-/}
+  swapped=${want:6:2}${want:4:2}${want:2:2}${want:0:2}${want:10:2}${want:8:2}${want:14:2}${want:12:2}${want:16}
+  [ "${have,,}" = "${want,,}" ] || [ "${have,,}" = "${swapped,,}" ]
 }
 
 same_text() {
