@@ -92,7 +92,7 @@ class EventService:
         shown["attempt"] = event.attempt
         words = _STATUS.get(event.kind)
         shown["status"] = words(event.status).name.lower() if words else event.status
-        for key in ("error", "detail", "evidence", "reason", "cause"):
+        for key in ("error", "console", "detail", "evidence", "reason", "cause"):
             if payload.get(key):
                 shown[key] = payload[key]
         if event.kind == "intent":
