@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from rackwright.lab import rack as racks
 
 ARTIFACTS = ("ramdisk", "image/debian-12", "bundle/docker-debian-12", "workload/busybox")
 OWNER_START_S = 60.0
+RACK_NAME = "demo"  # beside a rack that `rackwright lab up` made
 
 
 class DemoError(Exception):
@@ -85,7 +87,10 @@ class DemoJob:
         # A data directory without its rack is of no use to a new one.
         shutil.rmtree(self.settings.data_dir, ignore_errors=True)
         self._step("racking three virtual servers, each with its own BMC")
-        state = racks.up(racks.load_rack(self.rack), self.lab_dir, report=output.note)
+        spec = racks.load_rack(self.rack)
+        if self.rack is None:
+            spec = replace(spec, name=RACK_NAME)
+        state = racks.up(spec, self.lab_dir, report=output.note)
         racks.enrolment_yaml(state)
 
     @contextlib.contextmanager
@@ -193,7 +198,15 @@ class DemoJob:
         output.out.print(f"evidence: {report}")
         for problem in missing:
             output.fail(problem)
+        if self.keep:
+            self._say_how_to_go_on()
         return 0 if final["status"] == "succeeded" and not missing else 1
+
+    def _say_how_to_go_on(self) -> None:
+        lab, data = self.lab_dir, self.settings.data_dir
+        output.note(f"the rack is kept; look around: rackwright --data-dir {data} machine list")
+        output.note(f"inside its network: rackwright lab exec --dir {lab} -- COMMAND")
+        output.note(f"take it down: rackwright lab down --dir {lab}")
 
     def _step(self, what: str) -> None:
         took = output.duration(time.monotonic() - self._began)

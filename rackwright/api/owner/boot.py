@@ -6,7 +6,7 @@ it. It is the engine's ``Netboot`` and the boot app's ``BootWindows``.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -170,11 +170,12 @@ class BootService:
             for name, artifact in artifacts.items()
         }
 
-    async def serve_for(self, machine_id: str) -> None:
-        """Have the machine's segment served again (after a restart, for a ramdisk that lives)."""
-        view = self._inventory.machine(machine_id)
-        if view.segment and view.origin == "netboot":
-            await self._open(view)
+    async def serve_for(self, machine_ids: Sequence[str]) -> None:
+        """Have the machines' segments served (again, after a restart): a ramdisk that lives needs
+        its lease, and what is about to boot needs its script. Raises OperatorError, DnsmasqError."""
+        for view in self._inventory.machines_by_id(machine_ids):
+            if view.segment and view.origin == "netboot" and view.segment not in self._served:
+                await self._open(view)
 
     async def close(self) -> None:
         """Stop listening and serving; idempotent."""

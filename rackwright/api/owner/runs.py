@@ -178,9 +178,7 @@ class RunService:
         self, run_id: str, plan: Plan, artifacts: Mapping[str, Artifact], *, retry: bool
     ) -> None:
         try:
-            for machine in plan.machines:
-                # A ramdisk that lives still needs its segment served: leases, files, scripts.
-                await self._boot.serve_for(machine.id)
+            await self._boot.serve_for([machine.id for machine in plan.machines])
         except BaseException:
             # Nothing was driven: the run ends here, its machines are free, resume may try again.
             await self._inventory.finish_run(run_id, status=int(RunStatus.FAILED))
