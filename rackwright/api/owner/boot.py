@@ -171,8 +171,11 @@ class BootService:
         }
 
     async def serve_for(self, machine_ids: Sequence[str]) -> None:
-        """Have the machines' segments served (again, after a restart): a ramdisk that lives needs
-        its lease, and what is about to boot needs its script. Raises OperatorError, DnsmasqError."""
+        """Have the machines' segments served, also again after a restart.
+
+        A ramdisk that lives needs its lease, and what is about to boot needs its script. Raises
+        OperatorError, DnsmasqError.
+        """
         for view in self._inventory.machines_by_id(machine_ids):
             if view.segment and view.origin == "netboot" and view.segment not in self._served:
                 await self._open(view)
