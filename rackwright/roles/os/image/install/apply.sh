@@ -155,11 +155,29 @@ TABLE
 
 fetch() {
   curl --fail --silent --show-error --noproxy '*' --connect-timeout 10 \
-    --speed-limit 4096 --speed-time 60 "$1"
+    --speed-limit 4096 --speed-time 60 "$@"
+}
+
+# A whole file to stdout. A controller that dies and is started again costs no erasure: each request
+# goes on where the last one broke off. An answer that refuses (curl's 22) is not asked for again.
+stream() {
+  local url=$1 size=$2 got=0 code part patience_s=180
+  local until=$((SECONDS + patience_s))
+  while ((got < size)); do
+    code=0
+    fetch --range "$got-" --write-out '%{stderr}\n%{size_download}' "$url" 2> "$RW_DIR/said" || code=$?
+    part=$(tail -n 1 "$RW_DIR/said")
+    ((part == 0)) || until=$((SECONDS + patience_s))
+    got=$((got + part))
+    ((got < size)) || break
+    ((code != 22 && SECONDS < until)) || { head -n -1 "$RW_DIR/said" >&2; return 1; }
+    step "the image broke off after $got of $size bytes: going on"
+    sleep 2
+  done
 }
 
 read_about() {
-  fetch {{ about.url | q }} > "$RW_DIR/image.json"
+  fetch --retry 20 --retry-delay 3 --retry-connrefused {{ about.url | q }} > "$RW_DIR/image.json"
   printf '%s  %s\n' {{ about.sha256 | q }} "$RW_DIR/image.json" | sha256sum --check --status \
     || fail "image.json is not what the plan's digest says"
   image_bytes=$(jq -er .filesystem_bytes "$RW_DIR/image.json")
@@ -176,7 +194,7 @@ write_image() {
   mkfifo "$pipe"
   sha256sum < "$pipe" > "$RW_DIR/sum" &
   sum_pid=$!
-  fetch {{ rootfs.url | q }} \
+  stream {{ rootfs.url | q }} {{ rootfs.size_bytes | q }} \
     | tee "$pipe" \
     | zstd --decompress --stdout --quiet \
     | dd of="$root_partition" bs=128K iflag=fullblock conv=sparse,notrunc,fdatasync status=none \
