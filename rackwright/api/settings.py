@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from rackwright.engine.errors import OperatorError
 
 PREFIX = "RACKWRIGHT_"
+SOCKET_NAME = "rackwright.sock"
+SOCKET_PATH_BYTES = 107  # unix(7): sun_path is 108 bytes with its terminating zero
 
 
 class SettingsError(OperatorError):
@@ -41,7 +43,24 @@ class Settings(BaseSettings):
     debian_mirror: str = ""
     """Debian mirror for image builds; default: the system's apt configuration."""
     database_url: str = ""
+    owner_wait_s: float = Field(default=30.0, ge=0)
+    """How long a call waits for an owner that holds the directory and does not answer yet."""
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+    @field_validator("data_dir")
+    @classmethod
+    def _fits_a_socket(cls, value: Path) -> Path:
+        path = os.fsencode(value.absolute() / SOCKET_NAME)
+        if len(path) > SOCKET_PATH_BYTES:
+            raise ValueError(f"{value} is too long: a Unix socket in it could not be reached")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        if value and "://" not in value:
+            raise ValueError(f"{value!r} is no URL such as sqlite:////srv/rackwright.db")
+        return value
 
     @field_validator("content", mode="before")
     @classmethod
@@ -61,7 +80,7 @@ class Settings(BaseSettings):
 
     @property
     def socket_path(self) -> Path:
-        return self.data_dir / "rackwright.sock"
+        return self.data_dir / SOCKET_NAME
 
     @property
     def artifacts(self) -> Path:
@@ -71,4 +90,4 @@ class Settings(BaseSettings):
 def _problem(place: tuple[int | str, ...], message: str, overrides: dict[str, Any]) -> str:
     name = str(place[0]) if place else ""
     what = f"--{name.replace('_', '-')}" if name in overrides else f"{PREFIX}{name.upper()}"
-    return f"{what}: {message}"
+    return f"{what}: {message.removeprefix('Value error, ')}"

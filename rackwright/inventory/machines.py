@@ -231,7 +231,9 @@ def forget(connection: Connection, machine_id: str, *, actor: str, now: float) -
     row = _row(connection, machine_id)
     if row["state"] != State.RETIRED:
         raise ConflictError(
-            f"machine {machine_id} is {row['state']}", machine=machine_id, hint="retire it first"
+            f"machine {machine_id} is {row['state']}",
+            machine=machine_id,
+            hint="retire it first: rackwright machine state NAME retired --reason WHY",
         )
     holder = reserved_by(connection, machine_id)
     if holder:

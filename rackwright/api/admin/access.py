@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 
 from rackwright.api.owner.services import Services
 
@@ -13,3 +13,19 @@ def _services(request: Request) -> Services:
 
 
 Owner = Annotated[Services, Depends(_services)]
+
+
+def _existing_run(owner: Owner, run_id: str) -> str:
+    owner.runs.require(run_id)
+    return run_id
+
+
+def _existing_run_or_all(owner: Owner, run: Annotated[str, Query()] = "") -> str:
+    if run:
+        owner.runs.require(run)
+    return run
+
+
+# A stream has sent its 200 before its first event: whether its run is there is asked before.
+ExistingRun = Annotated[str, Depends(_existing_run)]
+ExistingRunOrAll = Annotated[str, Depends(_existing_run_or_all)]

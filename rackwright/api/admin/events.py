@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from rackwright.api.admin.access import Owner
+from rackwright.api.admin.access import ExistingRunOrAll, Owner
 
 router = APIRouter(tags=["events"])
 
@@ -14,7 +14,7 @@ router = APIRouter(tags=["events"])
 @router.get("/events/list")
 async def list_events(
     owner: Owner,
-    run: str = "",
+    run: ExistingRunOrAll,
     after: int = 0,
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
 ) -> dict[str, Any]:
@@ -24,7 +24,7 @@ async def list_events(
 @router.get("/events", response_class=EventSourceResponse)
 async def stream(
     owner: Owner,
-    run: str = "",
+    run: ExistingRunOrAll,
     last_event_id: Annotated[int, Header()] = 0,
 ) -> AsyncIterator[ServerSentEvent]:
     async for event in owner.events.stream(run, last_event_id):

@@ -29,6 +29,11 @@ class Protection(BaseModel):
     protected: bool
 
 
+class StateChange(BaseModel):
+    state: str
+    reason: str = Field(min_length=1, max_length=500)
+
+
 class PowerAction(BaseModel):
     action: Literal["on", "off", "reset"]
 
@@ -63,6 +68,12 @@ async def release(owner: Owner, name: str, body: Acceptance) -> dict[str, Any]:
 @router.post("/machines/{name}/protect")
 async def protect(owner: Owner, name: str, body: Protection) -> dict[str, Any]:
     return await owner.machines.protect(name, protected=body.protected)
+
+
+@router.post("/machines/{name}/state")
+async def change_state(owner: Owner, name: str, body: StateChange) -> dict[str, Any]:
+    """One of the lifecycle's transitions that a person may ask for."""
+    return await owner.machines.change_state(name, body.state, body.reason)
 
 
 @router.delete("/machines/{name}", status_code=204)

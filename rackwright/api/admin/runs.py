@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
-from rackwright.api.admin.access import Owner
+from rackwright.api.admin.access import ExistingRun, Owner
 
 router = APIRouter(tags=["runs"])
 
@@ -59,7 +59,7 @@ async def tasks(owner: Owner, run_id: str) -> dict[str, Any]:
 @router.get("/runs/{run_id}/events", response_class=EventSourceResponse)
 async def events(
     owner: Owner,
-    run_id: str,
+    run_id: ExistingRun,
     last_event_id: Annotated[int, Header()] = 0,
 ) -> AsyncIterator[ServerSentEvent]:
     """The run's events from ``Last-Event-ID`` on, until it has ended."""

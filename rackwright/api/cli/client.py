@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,6 @@ from rackwright.inventory.errors import OwnedElsewhereError
 
 # Compiling a plan for thousands of machines, or a BMC that answers after a minute.
 REQUEST_TIMEOUT_S = 300.0
-OWNER_START_S = 10.0
 
 
 class ApiError(Exception):
@@ -65,18 +65,22 @@ class Client:
 def connect(settings: Settings) -> Iterator[Client]:
     """A client of the data directory's owner. With no live owner, this call becomes it."""
     with contextlib.ExitStack() as stack:
+        is_ours = not is_live(settings) and _own(stack, settings)
         http = stack.enter_context(_http(settings))
-        is_ours = not _answers(http, settings) and _own(stack, http, settings)
         yield Client(http, is_owner_ours=is_ours)
 
 
 def is_live(settings: Settings) -> bool:
     """Whether an owner answers on the data directory's socket."""
-    with _http(settings) as http:
-        return _answers(http, settings)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(settings.socket_path))
+        except OSError:
+            return False
+    return True
 
 
-def _own(stack: contextlib.ExitStack, http: httpx2.Client, settings: Settings) -> bool:
+def _own(stack: contextlib.ExitStack, settings: Settings) -> bool:
     """Become the owner until ``stack`` unwinds; False if another did so in the meantime.
 
     Raises OwnedElsewhereError if a process holds the directory and does not answer.
@@ -89,22 +93,13 @@ def _own(stack: contextlib.ExitStack, http: httpx2.Client, settings: Settings) -
         stack.enter_context(OwnerThread(settings))
     except OwnedElsewhereError:
         # It may be starting: the lock comes first, the socket last.
-        deadline = time.monotonic() + OWNER_START_S
-        while not _answers(http, settings):
+        deadline = time.monotonic() + settings.owner_wait_s
+        while not is_live(settings):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
         return False
     return True
-
-
-def _answers(http: httpx2.Client, settings: Settings) -> bool:
-    if not settings.socket_path.exists():
-        return False
-    try:
-        return http.get("/v1/system").status_code == httpx2.codes.OK
-    except httpx2.TransportError:
-        return False
 
 
 def _http(settings: Settings) -> httpx2.Client:

@@ -16,6 +16,7 @@ SHORT_NAMES = {
     "busybox": ("workload/busybox",),
     "all": ("ramdisk", "image/debian-12", "bundle/docker-debian-12", "workload/busybox"),
 }
+VARIANTS = ("generic", "virtual")
 
 
 @app.command("build")
@@ -36,21 +37,48 @@ def build(
     wanted = [full for name in names for full in SHORT_NAMES.get(name, (name,))]
     config = settings()
     chosen = variant or config.image_variant
-    if chosen not in ("generic", "virtual"):
+    if chosen not in VARIANTS:
         output.fail(f"unknown variant {chosen!r}", "generic or virtual")
         raise typer.Exit(Exit.REFUSED)
     config.artifacts.mkdir(parents=True, exist_ok=True)
     rows = []
     for name in wanted:
         artifact = images.build(name, variant=chosen, store=config.artifacts, report=output.note)
-        files = artifact.manifest["files"]
         rows.append(
             {
                 "name": artifact.name,
                 "variant": chosen,
                 "digest": artifact.digest,
-                "size": output.size(sum(f["size_bytes"] for f in files.values())),
+                "size_bytes": sum(file.size_bytes for file in artifact.files.values()),
                 "path": str(artifact.path),
             }
         )
-    output.emit(fmt, rows, ("name", "variant", "digest", "size"))
+    output.emit(fmt, rows, ("name", "variant", "digest", "size_bytes"))
+
+
+@app.command("list")
+def list_images(fmt: OutputOption = output.Format.TABLE) -> None:
+    """List what is built, of each variant."""
+    # Here, since every other command would pay for it too.
+    from rackwright.engine.errors import OperatorError
+    from rackwright.engine.images import artifact, build
+
+    store = settings().artifacts
+    rows = []
+    for name in build.NAMES:
+        for variant in VARIANTS:
+            try:
+                found = artifact.load(store, name, variant)
+            except OperatorError:
+                continue  # not built
+            size_bytes = sum(file.size_bytes for file in found.files.values())
+            rows.append(
+                {
+                    "name": name,
+                    "variant": variant,
+                    "digest": found.digest,
+                    "size_bytes": size_bytes,
+                    "path": str(found.path),
+                }
+            )
+    output.emit(fmt, rows, ("name", "variant", "digest", "size_bytes"))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from rackwright.api.cli import output
-from rackwright.api.cli.client import ApiError, Client
+from rackwright.api.cli.client import Client
 from rackwright.api.cli.execute import apply_plan
 from rackwright.api.cli.session import (
     Exit,
@@ -72,21 +72,16 @@ def add(
     if mac:
         entry["nics"] = [{"mac": m, **({"pxe": True} if i == 0 else {})} for i, m in enumerate(mac)]
     if bmc:
-        protocol, _, bmc_address = bmc.partition(":")
+        protocol, separator, bmc_address = bmc.partition(":")
+        if not separator:
+            raise typer.BadParameter(f"--bmc {bmc!r} is not PROTOCOL:ADDRESS")
         entry["bmc"] = {"protocol": protocol, "address": bmc_address, "username": bmc_user}
         if bmc_password_file:
             entry["bmc"]["password"] = read_text(bmc_password_file).strip("\r\n")
         if bmc_certificate:
             entry["bmc"]["certificate_pem"] = read_text(bmc_certificate)
     if ssh:
-        user, _, where = ssh.rpartition("@")
-        host, _, port = where.partition(":")
-        entry["ssh"] = {
-            "address": host,
-            "port": int(port or 22),
-            "user": user or "root",
-            "host_key": host_key,
-        }
+        entry["ssh"] = {**_ssh(ssh), "host_key": host_key}
     with session() as client:
         answer = client.post(
             "/v1/machines/enrol",
@@ -159,6 +154,18 @@ def protect(
     with session() as client:
         client.post(f"/v1/machines/{name}/protect", {"protected": not off})
     output.note(f"{name} is {'no longer ' if off else ''}protected")
+
+
+@app.command("state")
+def state(
+    name: str,
+    to: Annotated[str, typer.Argument(help="maintenance, retired, enrolled, failed, ...")],
+    reason: Annotated[str, typer.Option(help="Why; goes into the audit.")],
+) -> None:
+    """Take a machine out, bring it back or retire it: what only a person decides."""
+    with session() as client:
+        client.post(f"/v1/machines/{name}/state", {"state": to, "reason": reason})
+    output.note(f"{name} is {to}")
 
 
 @app.command("forget")
@@ -241,8 +248,16 @@ def exit_code(run: dict[str, Any]) -> int:
             return Exit.FAILED
 
 
+def _ssh(text: str) -> dict[str, Any]:
+    user, _, where = text.rpartition("@")
+    host, _, port = where.partition(":")
+    if port and not port.isdecimal():
+        raise typer.BadParameter(f"--ssh {text!r}: the port is no number")
+    return {"address": host, "port": int(port or 22), "user": user or "root"}
+
+
 def _pair(item: str) -> tuple[str, str]:
     key, separator, value = item.partition("=")
     if not separator:
-        raise ApiError(422, {"message": f"label {item!r} has no value", "hint": "use KEY=VALUE"})
+        raise typer.BadParameter(f"--label {item!r} is not KEY=VALUE")
     return key, value

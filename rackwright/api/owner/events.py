@@ -14,6 +14,7 @@ from rackwright.inventory.journal import Event
 from rackwright.inventory.values import RunView
 
 PAGE = 500
+LOOK_AGAIN_S = 0.25
 _STATUS: dict[str, type[Mode] | type[Result] | type[TaskState] | type[RunStatus] | type[Asked]] = {
     "issued": Mode,
     "ended": Result,
@@ -66,7 +67,7 @@ class EventService:
     async def _something_new(self, seen: int) -> None:
         """A run can also stop without a last event; look again now and then."""
         try:
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(LOOK_AGAIN_S):
                 await self._inventory.feed.wait_for_new(seen)
         except TimeoutError:
             return

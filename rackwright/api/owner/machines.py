@@ -11,6 +11,7 @@ from rackwright.engine.drivers.factory import PowerDrivers
 from rackwright.engine.drivers.power.base import PowerDriver
 from rackwright.engine.errors import OperatorError
 from rackwright.inventory.facade import Inventory
+from rackwright.inventory.lifecycle import TRANSITIONS, State
 from rackwright.inventory.values import MachineView
 
 OPERATOR = "operator"
@@ -37,6 +38,11 @@ class MachineService:
         return answer
 
     def page(self, *, selector: str, state: str, after: str, limit: int) -> dict[str, Any]:
+        if state and state not in set(State):
+            raise OperatorError(
+                f"{state!r} is not a state of a machine",
+                hint=f"one of {', '.join(known.value for known in State)}",
+            )
         views = self._inventory.machines(
             selector=selector, states=(state,) if state else (), after=after, limit=limit
         )
@@ -74,6 +80,31 @@ class MachineService:
 
     async def protect(self, name: str, *, protected: bool) -> dict[str, Any]:
         await self._inventory.protect(name, protected, actor=OPERATOR)
+        return self.show(name)
+
+    async def change_state(self, name: str, target: str, reason: str) -> dict[str, Any]:
+        """Only by a transition that is an operator's: a run does not end by decree."""
+        view = self._inventory.machine(name)
+        possible = [
+            end.value
+            for (start, end), change in TRANSITIONS.items()
+            if start == view.state and change.is_operators
+        ]
+        if target not in possible:
+            raise OperatorError(
+                f"{view.name} is {view.state}; nobody but a run makes it {target}"
+                if target in set(State)
+                else f"{target!r} is not a state of a machine",
+                hint=f"an operator can make it {' or '.join(possible) or 'nothing else'}",
+                machine=view.name,
+            )
+        if view.run:
+            raise OperatorError(
+                f"{view.name} is reserved by run {view.run}",
+                hint=f"wait for it, or cancel it: rackwright run cancel {view.run}",
+                machine=view.name,
+            )
+        await self._inventory.set_state(name, target, actor=OPERATOR, reason=reason)
         return self.show(name)
 
     async def forget(self, name: str) -> None:

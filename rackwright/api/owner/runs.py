@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from rackwright.api.dnsmasq.errors import DnsmasqError
 from rackwright.api.owner.artifacts import ArtifactStore
 from rackwright.api.owner.boot import BootService
 from rackwright.api.owner.directory import InventoryDirectory
@@ -78,6 +79,10 @@ class RunService:
 
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         return self._views.tasks(run_id)
+
+    def require(self, run_id: str) -> None:
+        """Raises NotFoundError."""
+        self._inventory.run(run_id)
 
     def is_live(self, run_id: str) -> bool:
         """Does this owner drive the run now?"""
@@ -160,9 +165,15 @@ class RunService:
     async def resume_left(self) -> list[str]:
         """Take up every run that an earlier controller left unfinished."""
         left = [view.id for view in self._inventory.unfinished_runs() if view.id not in self._live]
+        taken = []
         for run_id in left:
-            await self.resume(run_id)
-        return left
+            try:
+                await self.resume(run_id)
+            except (EngineError, InventoryError, DnsmasqError) as error:
+                log.error("run.not_resumed", run=run_id, error=str(error))
+            else:
+                taken.append(run_id)
+        return taken
 
     async def close(self) -> None:
         """Stop driving, as a crash would; the journal stays ahead of what was done."""
