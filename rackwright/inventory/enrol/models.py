@@ -34,6 +34,8 @@ _KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecds
               "ssh-rsa")  # fmt: skip
 _SUITES = (3, 17)  # RAKP-HMAC-SHA1/AES-128 and RAKP-HMAC-SHA256/AES-128: those that authenticate
 _DHCP_RANGE_ENDS = 2
+_IPV4 = 4
+_SEGMENT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
@@ -43,6 +45,14 @@ def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+def _plain_values(quirks: dict[str, Any]) -> dict[str, Any]:
+    """Documents give texts; a quirk's number is a number."""
+    return {
+        key: int(value) if isinstance(value, str) and value.isdecimal() else value
+        for key, value in quirks.items()
+    }
 
 
 def _host(text: str) -> str:
@@ -143,7 +153,7 @@ class BmcInput(Input):
     system: Annotated[str, _matching(_SYSTEM, "a Redfish system id")] = ""
     certificate_pem: str = Field(default="", max_length=65536)
     cipher_suite: int = 17
-    quirks: dict[str, Any] = Field(default_factory=dict)
+    quirks: Annotated[dict[str, Any], AfterValidator(_plain_values)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _reachable(self) -> "BmcInput":
@@ -218,14 +228,14 @@ class MachineInput(Input):
 
 
 class SegmentInput(Input):
-    name: Word
+    name: Annotated[str, _matching(_SEGMENT, "a segment name: lower case, digits and dashes")]
     site: Word = "default"
     subnet: Annotated[str, AfterValidator(_subnet)]
     vlan: int | None = Field(default=None, ge=1, le=4094)
     gateway: Ip | None = None
     mtu_bytes: int = Field(default=1500, ge=576, le=65535)
     dns: list[Ip] = Field(default_factory=list, max_length=8)
-    ntp: list[Host] = Field(default_factory=list, max_length=8)
+    ntp: list[Ip] = Field(default_factory=list, max_length=8)
     dhcp: Literal["full", "proxy", "external", "none"] = "none"
     dhcp_range: list[Ip] = Field(default_factory=list)
     relay: Ip | None = None
@@ -242,6 +252,10 @@ class SegmentInput(Input):
             raise ValueError(f"dhcp: {self.dhcp} needs the interface to serve")
         if self.dhcp == "full" and len(self.dhcp_range) != _DHCP_RANGE_ENDS:
             raise ValueError("dhcp: full needs dhcp_range: [first, last]")
+        if self.dhcp != "none" and not self.boot_server:
+            raise ValueError(f"dhcp: {self.dhcp} needs boot_server, our address on this segment")
+        if self.dhcp != "none" and network.version != _IPV4:
+            raise ValueError("machines boot over IPv4 only: give the segment an IPv4 subnet")
         if self.dhcp_range and not self._first_is_lower():
             raise ValueError("dhcp_range must be [first, last]")
         return self
