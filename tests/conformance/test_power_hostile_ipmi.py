@@ -152,9 +152,7 @@ def test_silent_address_is_unreachable() -> None:
         await driver.power_state()
 
     nobody = Credentials("127.0.0.1:9", "admin", "c4n4ry-p@ss", cipher_suite=3)
-    assert isinstance(
-        run(nobody, scenario, replace(HARSH, read_deadline_s=3.0)), UnreachableError
-    )
+    assert isinstance(run(nobody, scenario, replace(HARSH, read_deadline_s=3.0)), UnreachableError)
 
 
 def test_cancelled_call_leaves_no_child(tmp_path: Path) -> None:
