@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Header, Query, Request
 
 from rackwright.api.owner.services import Services
 
@@ -26,6 +26,8 @@ def _existing_run_or_all(owner: Owner, run: Annotated[str, Query()] = "") -> str
     return run
 
 
+SEQ_MAX = 2**63 - 1  # SQLite's INTEGER
+LastEventId = Annotated[int, Header(ge=0, le=SEQ_MAX)]
 # A stream has sent its 200 before its first event: whether its run is there is asked before.
 ExistingRun = Annotated[str, Depends(_existing_run)]
 ExistingRunOrAll = Annotated[str, Depends(_existing_run_or_all)]

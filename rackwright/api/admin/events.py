@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from rackwright.api.admin.access import ExistingRunOrAll, Owner
+from rackwright.api.admin.access import SEQ_MAX, ExistingRunOrAll, LastEventId, Owner
 
 router = APIRouter(tags=["events"])
 
@@ -15,7 +15,7 @@ router = APIRouter(tags=["events"])
 async def list_events(
     owner: Owner,
     run: ExistingRunOrAll,
-    after: int = 0,
+    after: Annotated[int, Query(ge=0, le=SEQ_MAX)] = 0,
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
 ) -> dict[str, Any]:
     return {"items": owner.events.page(run, after, limit)}
@@ -25,7 +25,7 @@ async def list_events(
 async def stream(
     owner: Owner,
     run: ExistingRunOrAll,
-    last_event_id: Annotated[int, Header()] = 0,
+    last_event_id: LastEventId = 0,
 ) -> AsyncIterator[ServerSentEvent]:
     async for event in owner.events.stream(run, last_event_id):
         yield ServerSentEvent(data=event, id=str(event["seq"]), event=str(event["kind"]))

@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
-from rackwright.api.admin.access import ExistingRun, Owner
+from rackwright.api.admin.access import ExistingRun, LastEventId, Owner
 
 router = APIRouter(tags=["runs"])
 
@@ -60,7 +60,7 @@ async def tasks(owner: Owner, run_id: str) -> dict[str, Any]:
 async def events(
     owner: Owner,
     run_id: ExistingRun,
-    last_event_id: Annotated[int, Header()] = 0,
+    last_event_id: LastEventId = 0,
 ) -> AsyncIterator[ServerSentEvent]:
     """The run's events from ``Last-Event-ID`` on, until it has ended."""
     async for event in owner.events.of_run(run_id, last_event_id):

@@ -111,13 +111,11 @@ def elapsed(begin: object, end: object) -> str:
 
 
 def size(size_bytes: int) -> str:
-    """Bytes in binary units: ``6.0 GiB``."""
-    amount = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024 or unit == "TiB":
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    raise AssertionError
+    """Bytes in decimal units, as drives are sold and plans tell them: ``6.4 GB``."""
+    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.1f} {unit}"
+    return f"{size_bytes} B"
 
 
 def duration(seconds: float) -> str:
