@@ -158,8 +158,11 @@ class RunService:
         return self.show(run_id)
 
     async def delete(self, run_id: str) -> None:
-        if run_id in self._live:
+        live = self._live.get(run_id)
+        if live is not None and not is_over(self._inventory.run(run_id)):
             raise OperatorError(f"run {run_id} is under way", hint="cancel it first")
+        if live is not None:
+            await asyncio.wait([live.task])  # its end is recorded; it is putting things away
         await self._inventory.delete_run(run_id, actor=OPERATOR)
 
     async def resume_left(self) -> list[str]:
