@@ -17,8 +17,9 @@ id.
   raises TokenRefusedError, HostKeyConflictError wait_for_contact(id, run_id) -> ContactView
   (bound it with your own timeout) plans       save_plan(PlanRecord)  plan(digest)  plans() runs
   begin_run(NewRun) -> RunView  resume_run(id, actor=)  finish_run(id, status=, succeeded=, failed=)
-  run(id)  runs()  unfinished_runs()  tasks(id, ...) attempts(id, stage=, machine=)  delete_run(id,
-  actor=) journal(run_id, fact=ports.Fact) -> RunJournal (the engine's Journal Protocol) feed
+  run(id)  runs()  unfinished_runs()  tasks(id, ...)  task_states(id)
+  attempts(id, stage=, machine=)  delete_run(id, actor=)
+  journal(run_id, fact=ports.Fact) -> RunJournal (the engine's Journal Protocol) feed
   feed.last_seq  feed.events_after(seq, run=, limit=)  await feed.wait_for_new(seq) clusters
   save_cluster(name, workflow=, spec=)  cluster(name)  clusters()  cluster_id(name)
   record_cluster(name, cluster_id)  join_cluster(name, id, pool=) leave_cluster(name, id)
@@ -62,6 +63,7 @@ from rackwright.inventory.journal import Event, Feed, RunJournal
 from rackwright.inventory.lifecycle import State
 from rackwright.inventory.owner import DirectoryLock
 from rackwright.inventory.plans import PlanRecord
+from rackwright.inventory.projection import Projections, TaskState
 from rackwright.inventory.runs import NewRun
 from rackwright.inventory.secrets import KEY_PATH, SecretBox
 from rackwright.inventory.values import (
@@ -90,6 +92,7 @@ class Inventory:
         self._lock = lock
         self._clock = clock
         self.feed = Feed(database)
+        self._projections = Projections()
         self._contacts = Doorbell()
         self._strangers = Allowance(60, period_s=60.0)
 
@@ -396,8 +399,19 @@ class Inventory:
     ) -> list[TaskView]:
         with self.read() as connection:
             return runs.tasks(
-                connection, run_id, stage=stage, machine=machine, states=states, limit=limit
+                connection,
+                self._projections,
+                run_id,
+                stage=stage,
+                machine=machine,
+                states=states,
+                limit=limit,
             )
+
+    def task_states(self, run_id: str) -> list[TaskState]:
+        """Every task that anything was journaled of, by stage and machine, without its words."""
+        with self.read() as connection:
+            return runs.task_states(connection, self._projections, run_id)
 
     def attempts(self, run_id: str, *, stage: int, machine: int) -> list[Event]:
         """What was journaled of one task, oldest first."""

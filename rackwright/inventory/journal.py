@@ -1,14 +1,12 @@
-"""The journal: facts of runs, the projection of their tasks, and the feed of both for watchers.
+"""The journal: facts of runs, snapshots to restore from, and the feed of both for watchers.
 
-Theory of operation. A commit of a run puts its facts, the task rows that they changed and the run's
-status into one transaction. Rows go in by statements of many VALUES, in chunks whose sizes are
-powers of four: sqlite3 lets go of the interpreter lock at each statement's step, so one statement a
-row makes a busy event loop and the writer's thread hand the lock back and forth for every row
-(measured: 4,400 rows/s), and one statement for a thousand rows does not. Few distinct statements
-keep their cache warm.
+Theory of operation. A commit of a run is one row that packs its facts (``pack``), with the run's
+status and now and then a snapshot in the same transaction. The facts of a row hold consecutive
+sequence numbers, of which the row has the last: each fact is an event of the feed with a number of
+its own. What became of tasks is folded from the same facts (``projection``).
 
-``payload`` is the engine's; nothing here reads it. ``seq`` counts over all runs and is never
-reused, which makes it an SSE event id.
+``payload`` is the engine's; what is read of it here, ``projection.last_words`` says. ``seq`` counts
+over all runs and is never reused, which makes it an SSE event id.
 """
 
 import asyncio
@@ -18,15 +16,15 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, delete, insert, select, text, update
 
 from rackwright.inventory.database import Database
 from rackwright.inventory.errors import NotFoundError, StaleOwnerError
-from rackwright.inventory.tables import JOURNAL, RUN
+from rackwright.inventory.pack import FactTuple, Pack, encode
+from rackwright.inventory.projection import packs
+from rackwright.inventory.tables import JOURNAL, RUN, SNAPSHOT
 
 NO_RUN = 0
-FactTuple = tuple[str, int, int, int, int, bytes]  # kind, stage, machine, attempt, status, payload
-TaskTuple = tuple[int, int, int, int, str, bytes]  # stage, machine, state, attempt, error, evidence
 F = TypeVar("F", covariant=True)
 
 
@@ -47,9 +45,11 @@ class Commit(Protocol):
     @property
     def facts(self) -> Sequence[FactTuple]: ...
     @property
-    def tasks(self) -> Sequence[TaskTuple]: ...
+    def states(self) -> Sequence[int]: ...
     @property
     def run_status(self) -> int | None: ...
+    @property
+    def snapshot(self) -> bytes | None: ...
 
 
 class Event(NamedTuple):
@@ -100,67 +100,53 @@ class RunJournal(Generic[F]):
 
     def read(self) -> list[F]:
         """All facts of the run, in order."""
-        sql = (
-            "SELECT kind, stage, machine, attempt, status, payload FROM journal "
-            "WHERE seq > ? AND run_no = ? ORDER BY seq"
-        )
-        make = self._fact
         with self._database.read() as connection:
-            # the driver's own cursor: rows by the million, at half of the Core's cost
-            cursor = connection.connection.cursor()
-            cursor.execute(sql, (self._first_seq, self._run_no))
-            return [make(*row) for row in cursor.fetchall()]
+            return self._facts(connection, self._first_seq)
+
+    def past(self) -> tuple[bytes, list[F]]:
+        """The last snapshot, empty where there is none, and the facts since."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                select(SNAPSHOT.c.seq, SNAPSHOT.c.payload).where(SNAPSHOT.c.run_no == self._run_no)
+            ).first()
+            seq, snapshot = found or (self._first_seq, b"")
+            return snapshot, self._facts(connection, seq)
+
+    def _facts(self, connection: Connection, after: int) -> list[F]:
+        facts: list[F] = []
+        for _, _, blob in packs(connection, self._run_no, after):
+            facts.extend(Pack(blob).facts(self._fact))
+        return facts
 
 
 def append(connection: Connection, run_no: int, commit: Commit, now: float) -> int:
     """Write one commit; returns the last sequence number."""
-    facts = [(run_no, *fact, now) for fact in commit.facts]
-    insert_many(connection, _INSERT_FACTS, "", facts)
-    # one upsert may not name a row twice: the last word on a task wins
-    last = {(task[0], task[1]): task for task in commit.tasks}
-    insert_many(
-        connection, _INSERT_TASKS, _UPSERT, [(run_no, *task, now) for task in last.values()]
-    )
+    seq = last_seq(connection) + len(commit.facts)
+    if commit.facts:
+        blob = encode(commit.facts, commit.states)
+        connection.exec_driver_sql(
+            _INSERT, (seq, run_no, "", -1, -1, 0, 0, now, len(commit.facts), blob)
+        )
+    if commit.snapshot is not None:
+        connection.execute(delete(SNAPSHOT).where(SNAPSHOT.c.run_no == run_no))
+        row = {"run_no": run_no, "seq": seq, "payload": commit.snapshot}
+        connection.execute(insert(SNAPSHOT).values(row))
     if commit.run_status is not None:
         changed = {"status": int(commit.run_status)}
         connection.execute(update(RUN).where(RUN.c.no == run_no).values(changed))
-    return int(connection.exec_driver_sql("SELECT max(seq) FROM journal").scalar() or 0)
+    return seq
 
 
 def record(connection: Connection, kind: str, subject: str, now: float, **detail: object) -> None:
     """A change of the inventory's own into the feed; ``detail`` must hold no secret."""
     payload = json.dumps({"subject": subject, **detail}, sort_keys=True).encode()
-    insert_many(connection, _INSERT_FACTS, "", [(NO_RUN, kind, -1, -1, 0, 0, payload, now)])
+    connection.exec_driver_sql(_INSERT, (None, NO_RUN, kind, -1, -1, 0, 0, now, 0, payload))
 
 
-_CHUNKS = (1024, 256, 64, 16, 4, 1)
-_INSERT_FACTS = (
-    "INSERT INTO journal (run_no, kind, stage, machine, attempt, status, payload, at) VALUES "
+_INSERT = (
+    "INSERT INTO journal (seq, run_no, kind, stage, machine, attempt, status, at, facts, payload) "
+    "VALUES (?,?,?,?,?,?,?,?,?,?)"
 )
-_INSERT_TASKS = (
-    "INSERT INTO task (run_no, stage, machine, state, attempt, error, evidence, updated_at) VALUES "
-)
-_UPSERT = (
-    " ON CONFLICT (run_no, stage, machine) DO UPDATE SET state = excluded.state, "
-    "attempt = excluded.attempt, error = excluded.error, evidence = excluded.evidence, "
-    "updated_at = excluded.updated_at"
-)
-
-
-def insert_many(
-    connection: Connection, head: str, tail: str, rows: Sequence[tuple[Any, ...]]
-) -> None:
-    """Insert eight-column rows by as few statements as the chunk sizes allow."""
-    start = 0
-    for size in _CHUNKS:
-        while len(rows) - start >= size:
-            values = tuple(value for row in rows[start : start + size] for value in row)
-            connection.exec_driver_sql(_statement(head, tail, size), values)
-            start += size
-
-
-def _statement(head: str, tail: str, size: int) -> str:
-    return head + ",".join(("(?,?,?,?,?,?,?,?)",) * size) + tail
 
 
 def _run_of(database: Database, run_id: str) -> tuple[int, int]:
@@ -234,56 +220,59 @@ def last_seq(connection: Connection) -> int:
 
 def events_after(connection: Connection, seq: int, *, run: str, limit: int) -> list[Event]:
     """See ``Feed.events_after``."""
-    query = (
-        select(
-            JOURNAL.c.seq,
-            RUN.c.id,
-            JOURNAL.c.kind,
-            JOURNAL.c.stage,
-            JOURNAL.c.machine,
-            JOURNAL.c.attempt,
-            JOURNAL.c.status,
-            JOURNAL.c.at,
-            JOURNAL.c.payload,
-        )
-        .outerjoin(RUN, RUN.c.no == JOURNAL.c.run_no)
-        .where(JOURNAL.c.seq > seq)
-        .order_by(JOURNAL.c.seq)
-        .limit(limit)
-    )
+    run_no, after = (NO_RUN, seq)
     if run:
         found = connection.execute(select(RUN.c.no, RUN.c.first_seq).where(RUN.c.id == run)).first()
         if found is None:
             raise NotFoundError(f"there is no run {run!r}", run=run)
-        query = query.where(JOURNAL.c.run_no == found.no, JOURNAL.c.seq > found.first_seq)
-    return [Event(row[0], row[1] or "", *row[2:]) for row in connection.execute(query)]
+        run_no, after = found.no, max(seq, found.first_seq)
+    query = (
+        select(JOURNAL.c.seq, JOURNAL.c.kind, JOURNAL.c.at, JOURNAL.c.facts, JOURNAL.c.payload)
+        .add_columns(RUN.c.id)
+        .outerjoin(RUN, RUN.c.no == JOURNAL.c.run_no)
+        .where(JOURNAL.c.seq > after)
+        .order_by(JOURNAL.c.seq)
+        .execution_options(yield_per=16)
+    )
+    if run:
+        query = query.where(JOURNAL.c.run_no == run_no)
+    events: list[Event] = []
+    for last, kind, at, count, payload, run_id in connection.execute(query):
+        if not count:
+            events.append(Event(last, run_id or "", kind, -1, -1, 0, 0, at, payload))
+        else:
+            pack = Pack(payload)
+            first = last - count + 1
+            start = max(0, after + 1 - first)
+            indices = range(start, min(count, start + limit - len(events)))
+            events.extend(_event(pack, i, first + i, run_id or "", at) for i in indices)
+        if len(events) >= limit:
+            break
+    return events
+
+
+def _event(pack: Pack, index: int, seq: int, run_id: str, at: float) -> Event:
+    return Event(
+        seq,
+        run_id,
+        pack.kind(index),
+        pack.stages[index],
+        pack.machines[index],
+        pack.attempts[index],
+        pack.statuses[index],
+        at,
+        pack.payload(index),
+    )
 
 
 def attempts_of(
     connection: Connection, run: Mapping[str, Any], stage: int, machine: int
 ) -> list[Event]:
     """What was journaled of one task, oldest first. ``run`` has id, no and first_seq."""
-    query = (
-        select(JOURNAL)
-        .where(
-            JOURNAL.c.seq > run["first_seq"],
-            JOURNAL.c.run_no == run["no"],
-            JOURNAL.c.stage == stage,
-            JOURNAL.c.machine == machine,
-        )
-        .order_by(JOURNAL.c.seq)
-    )
-    return [
-        Event(
-            row.seq,
-            run["id"],
-            row.kind,
-            row.stage,
-            row.machine,
-            row.attempt,
-            row.status,
-            row.at,
-            row.payload,
-        )
-        for row in connection.execute(query)
-    ]
+    events: list[Event] = []
+    for last, at, blob in packs(connection, run["no"], run["first_seq"]):
+        pack = Pack(blob)
+        first = last - pack.count + 1
+        found = pack.of_task(stage, machine)
+        events.extend(_event(pack, i, first + i, run["id"], at) for i in found)
+    return events

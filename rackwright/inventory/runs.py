@@ -19,6 +19,13 @@ from rackwright.inventory.errors import (
 )
 from rackwright.inventory.lifecycle import State
 from rackwright.inventory.machines import ENGINE
+from rackwright.inventory.projection import (
+    SILENT,
+    LastWord,
+    Projections,
+    TaskState,
+    last_words,
+)
 from rackwright.inventory.tables import (
     JOURNAL,
     PLAN,
@@ -26,7 +33,7 @@ from rackwright.inventory.tables import (
     RUN,
     RUN_MACHINE,
     RUN_STAGE,
-    TASK,
+    SNAPSHOT,
 )
 from rackwright.inventory.values import ClusterView, MachineView, RunView, TaskView
 
@@ -223,6 +230,7 @@ def unfinished(connection: Connection) -> list[RunView]:
 
 def tasks(
     connection: Connection,
+    projections: Projections,
     run_id: str,
     *,
     stage: int | None = None,
@@ -230,29 +238,40 @@ def tasks(
     states: Sequence[int] = (),
     limit: int = 10_000,
 ) -> list[TaskView]:
-    """The projection of the run's tasks, by stage and machine."""
+    """What became of the run's tasks, by stage and machine, with what they said last."""
     run = get(connection, run_id)
-    query = select(TASK).where(TASK.c.run_no == run.no).order_by(TASK.c.stage, TASK.c.machine)
-    if stage is not None:
-        query = query.where(TASK.c.stage == stage)
-    if machine is not None:
-        query = query.where(TASK.c.machine == machine)
-    if states:
-        query = query.where(TASK.c.state.in_(list(states)))
-    return [
-        TaskView(
-            stage=row.stage,
-            machine=row.machine,
-            stage_name=run.stages[row.stage],
-            machine_name=run.machines[row.machine][1],
-            state=row.state,
-            attempt=row.attempt,
-            error=row.error,
-            evidence=row.evidence,
-            updated_at=row.updated_at,
-        )
-        for row in connection.execute(query.limit(limit))
-    ]
+    found = projections.tasks(
+        connection,
+        run.no,
+        run.first_seq,
+        stage=stage,
+        machine=machine,
+        states=states,
+        limit=limit,
+    )
+    words = last_words(connection, found)
+    return [_task_view(run, task, words.get(task.seq, SILENT)) for task in found]
+
+
+def _task_view(run: RunView, task: TaskState, word: LastWord) -> TaskView:
+    return TaskView(
+        stage=task.stage,
+        machine=task.machine,
+        stage_name=run.stages[task.stage],
+        machine_name=run.machines[task.machine][1],
+        state=task.state,
+        attempt=task.attempt,
+        error=word.error,
+        evidence=word.evidence,
+        updated_at=word.at,
+        console=word.console,
+    )
+
+
+def task_states(connection: Connection, projections: Projections, run_id: str) -> list[TaskState]:
+    """Every task that a fact has told of, without its words: cheap for any number."""
+    run = get(connection, run_id)
+    return projections.tasks(connection, run.no, run.first_seq)
 
 
 def delete_history(connection: Connection, run_id: str, *, actor: str, now: float) -> None:
@@ -265,7 +284,7 @@ def delete_history(connection: Connection, run_id: str, *, actor: str, now: floa
         raise ConflictError(f"run {run_id} has not ended", hint="cancel it first", run=run_id)
     rows = (JOURNAL.c.run_no == run.no) & (JOURNAL.c.seq > run.first_seq)
     connection.execute(delete(JOURNAL).where(rows))
-    for table in (TASK, RUN_STAGE, RUN_MACHINE):
+    for table in (SNAPSHOT, RUN_STAGE, RUN_MACHINE):
         connection.execute(delete(table).where(table.c.run_no == run.no))
     connection.execute(delete(RUN).where(RUN.c.no == run.no))
     plans.drop_unused(connection, run.plan_digest)

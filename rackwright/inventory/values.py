@@ -181,6 +181,7 @@ class TaskView:
     error: str
     evidence: bytes
     updated_at: float
+    console: str = ""
 
 
 @dataclass(frozen=True, slots=True)

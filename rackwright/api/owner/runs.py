@@ -198,7 +198,7 @@ class RunService:
             await self._inventory.finish_run(run_id, status=int(RunStatus.FAILED))
             raise
         journal = self._inventory.journal(run_id, fact=Fact)
-        facts = journal.read()
+        snapshot, facts = journal.past()
         runner = Runner(
             plan,
             journal,
@@ -206,6 +206,7 @@ class RunService:
             SystemClock(),
             self._inventory.epoch,
             facts,
+            snapshot=snapshot,
         )
         asked = asyncio.create_task(runner.retry(by=OPERATOR)) if retry else None
         await asyncio.sleep(0)  # the order is in before the run begins
@@ -235,7 +236,7 @@ class RunService:
     def _by_outcome(self, run_id: str, plan: Plan) -> tuple[set[str], set[str]]:
         bad: set[str] = set()
         not_done: set[str] = set()
-        for task in self._inventory.tasks(run_id, limit=len(plan.machines) * len(plan.stages)):
+        for task in self._inventory.task_states(run_id):
             machine_id = plan.machines[task.machine].id
             state = TaskState(task.state)
             if state is TaskState.FAILED:

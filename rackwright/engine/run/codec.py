@@ -6,7 +6,7 @@ Every payload is a JSON object with "at" (unix seconds) and, by kind:
 - ended: status = Result; evidence; where present outputs, error, console
 - elected: machine = the leader, -1 for none; group (index), error
 - timer: a retry was decided on; due (unix seconds)
-- marked: status = TaskState; cause (name), subject
+- marked: status = TaskState; cause (name), subject; error (the cause in words) where it ends
 - intent: status = 0; kind, detail
 - asked: status = ``Asked``; stage and machine where it is about a task or machine; by, reason
 - limit: status = capacity; limit (name)
@@ -76,12 +76,16 @@ def ended_payload(prefix: bytes, outcome: Outcome) -> bytes:
     return prefix + evidence + b"," + encode(rest)[1:]
 
 
-def marked_payload(at: float, mark: Marked) -> bytes:
-    return b'{"at":%.3f,"cause":"%s","subject":%d}' % (
-        at,
-        Cause(mark.cause).name.lower().encode(),
-        mark.subject,
-    )
+def marked_payload(at: float, mark: Marked, error: str) -> bytes:
+    """``error``: the cause in words, where the mark ends its task."""
+    payload: dict[str, object] = {
+        "at": round(at, 3),
+        "cause": Cause(mark.cause).name.lower(),
+        "subject": mark.subject,
+    }
+    if error:
+        payload["error"] = error
+    return encode(payload)
 
 
 def cause_of(payload: Mapping[str, object]) -> tuple[Cause, int]:

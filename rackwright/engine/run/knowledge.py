@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rackwright.engine.plan.model import Plan
 from rackwright.engine.run.ports import Intent
@@ -40,6 +41,24 @@ class Knowledge:
 
     def leader(self, group: str) -> str:
         return self._leaders.get(group, "")
+
+    def told(self) -> dict[str, Any]:
+        """All of it, for a snapshot; ``recall`` takes it back."""
+        return {
+            "outputs": self._outputs,
+            "leaders": self._leaders,
+            "intents": [
+                (i.kind, i.task, i.attempt, dict(i.detail))
+                for intents in self._intents.values()
+                for i in intents
+            ],
+        }
+
+    def recall(self, told: Mapping[str, Any]) -> None:
+        self._outputs.update(told["outputs"])
+        self._leaders.update(told["leaders"])
+        for kind, task, attempt, detail in told["intents"]:
+            self.learn_intent(Intent(kind, task, attempt, detail))
 
     def intents(self, kind: str) -> Sequence[Intent]:
         return tuple(self._intents[kind])

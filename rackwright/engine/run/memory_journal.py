@@ -1,13 +1,26 @@
 """A journal in memory: for tests and simulation. Keeps the promises of the real one but one."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from rackwright.engine.errors import EngineError
-from rackwright.engine.run.ports import Commit, Fact, TaskRow
+from rackwright.engine.run.codec import decode
+from rackwright.engine.run.ports import Commit, Fact
 
 
 class StaleOwnerError(EngineError):
     """A newer owner exists; nothing was written."""
+
+
+class Told(NamedTuple):
+    """A task, as the last fact about it tells."""
+
+    state: int
+    fact: Fact
+
+    @property
+    def error(self) -> str:
+        return str(decode(self.fact.payload).get("error", ""))
 
 
 class MemoryJournal:
@@ -16,8 +29,9 @@ class MemoryJournal:
     def __init__(self, *, epoch: int = 1, observe: Callable[[Commit], None] | None = None) -> None:
         self.epoch = epoch
         self.facts: list[Fact] = []
-        self.tasks: dict[tuple[int, int], TaskRow] = {}
+        self.tasks: dict[tuple[int, int], Told] = {}
         self.run_status: int | None = None
+        self._snapshot = (0, b"")
         self._observe = observe
 
     async def append(self, owner_epoch: int, commit: Commit) -> int:
@@ -25,12 +39,20 @@ class MemoryJournal:
         if owner_epoch != self.epoch:
             raise StaleOwnerError(f"owner epoch {owner_epoch} is over")
         self.facts.extend(Fact(*fact) for fact in commit.facts)
-        self.tasks.update(((row[0], row[1]), TaskRow(*row)) for row in commit.tasks)
+        for fact, state in zip(commit.facts, commit.states, strict=True):
+            if state:
+                self.tasks[fact[1], fact[2]] = Told(state, Fact(*fact))
+        if commit.snapshot is not None:
+            self._snapshot = (len(self.facts), commit.snapshot)
         if commit.run_status is not None:
             self.run_status = int(commit.run_status)
         if self._observe is not None:
             self._observe(commit)
         return len(self.facts)
+
+    def past(self) -> tuple[bytes, list[Fact]]:
+        seq, snapshot = self._snapshot
+        return snapshot, self.facts[seq:]
 
     def read(self) -> list[Fact]:
         return list(self.facts)

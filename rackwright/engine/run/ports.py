@@ -113,26 +113,19 @@ class Fact(NamedTuple):
     payload: bytes  # codec-owned JSON: evidence, outputs, error, detail
 
 
-class TaskRow(NamedTuple):
-    """Projection of one task, committed with the facts that changed it."""
-
-    stage: int
-    machine: int
-    state: int
-    attempt: int
-    error: str
-    evidence: bytes
-
-
 @dataclass(frozen=True, slots=True)
 class Commit:
+    """``states``: for each fact what its task has come to after this commit (a TaskState), 0 for
+    a fact that tells nothing of a task. ``snapshot``: the run's standing after this commit."""
+
     facts: Sequence[Fact]
-    tasks: Sequence[TaskRow]
+    states: Sequence[int]
     run_status: int | None = None
+    snapshot: bytes | None = None
 
 
 class Journal(Protocol):
-    """One run's journal. Facts, task rows and the run's status commit together or not at all."""
+    """One run's journal. Facts, snapshot and the run's status commit together or not at all."""
 
     def append(self, owner_epoch: int, commit: Commit) -> Awaitable[int]:
         """Durable when it resolves, to the last sequence number. Raises ``StaleOwnerError`` when a
@@ -140,3 +133,6 @@ class Journal(Protocol):
 
     def read(self) -> Sequence[Fact]:
         """All facts of the run, in order."""
+
+    def past(self) -> tuple[bytes, Sequence[Fact]]:
+        """What a restart needs: the last snapshot, b"" for none, and the facts since."""

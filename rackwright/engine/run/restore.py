@@ -12,6 +12,7 @@ from rackwright.engine.run import codec
 from rackwright.engine.run.codec import Asked
 from rackwright.engine.run.knowledge import Knowledge
 from rackwright.engine.run.ports import Fact, Intent
+from rackwright.engine.run.snapshot import Snapshot, decode
 from rackwright.engine.schedule.events import (
     CancelAsked,
     Event,
@@ -36,10 +37,13 @@ class Restored:
     """(task, attempt, due in unix seconds); 0.0 where the journal does not say."""
 
 
-def restore(plan: Plan, topology: Topology, facts: Iterable[Fact]) -> Restored:
-    """Fold ``facts``, oldest first. An empty journal gives a run at its start."""
+def restore(
+    plan: Plan, topology: Topology, facts: Iterable[Fact], snapshot: bytes = b""
+) -> Restored:
+    """Fold ``facts``, oldest first, over a snapshot where there is one. An empty journal gives a
+    run at its start."""
     try:
-        return _Fold(plan, topology).restored(facts)
+        return _Fold(plan, topology, decode(snapshot) if snapshot else None).restored(facts)
     except (IndexError, KeyError, ValueError) as error:
         raise EngineError(
             f"the journal does not fit the plan: {error}",
@@ -48,12 +52,14 @@ def restore(plan: Plan, topology: Topology, facts: Iterable[Fact]) -> Restored:
 
 
 class _Fold:
-    def __init__(self, plan: Plan, topology: Topology) -> None:
+    def __init__(self, plan: Plan, topology: Topology, begin: Snapshot | None) -> None:
         self._machines = topology.machine_count
         self._limits = list(plan.limits)
-        self._restoration = Restoration(topology)
+        self._restoration = Restoration(topology, begin.standing if begin else None)
         self._knowledge = Knowledge(plan)
-        self._due: dict[int, bytes] = {}
+        self._due: dict[int, float] = dict(begin.due) if begin else {}
+        if begin:
+            self._knowledge.recall(begin.known)
         self._names_outputs = tuple(bool(stage.outputs) for stage in plan.stages)
 
     def restored(self, facts: Iterable[Fact]) -> Restored:
@@ -72,10 +78,7 @@ class _Fold:
                 self._rare(fact)
         scheduler = self._restoration.scheduler()
         timers = [
-            (task, attempt, codec.seconds(codec.decode(due), "due"))
-            if (due := self._due.get(task))
-            else (task, attempt, 0.0)
-            for task, attempt in scheduler.backing_off()
+            (task, attempt, self._due.get(task, 0.0)) for task, attempt in scheduler.backing_off()
         ]
         return Restored(scheduler, self._knowledge, timers)
 
@@ -83,7 +86,7 @@ class _Fold:
         task = fact.stage * self._machines + fact.machine
         match fact.kind:
             case "timer":
-                self._due[task] = fact.payload
+                self._due[task] = codec.seconds(codec.decode(fact.payload), "due")
                 self._restoration.backed_off(task, fact.attempt)
             case "marked":
                 cause, subject = codec.cause_of(codec.decode(fact.payload))

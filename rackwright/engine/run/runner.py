@@ -21,6 +21,7 @@ from typing import Final, NamedTuple, TypeVar, assert_never
 from rackwright.engine.errors import EngineError, OperatorError
 from rackwright.engine.plan.model import Plan
 from rackwright.engine.run import codec, words
+from rackwright.engine.run import snapshot as snapshots
 from rackwright.engine.run.codec import Asked
 from rackwright.engine.run.ports import (
     Attempt,
@@ -32,7 +33,6 @@ from rackwright.engine.run.ports import (
     Journal,
     Outcome,
     RunView,
-    TaskRow,
 )
 from rackwright.engine.run.restore import Restored, restore
 from rackwright.engine.schedule import board as b
@@ -58,13 +58,15 @@ from rackwright.engine.schedule.events import (
     TimerFired,
 )
 from rackwright.engine.schedule.explanation import Reason, explain
+from rackwright.engine.schedule.standing import standing
 from rackwright.engine.schedule.topology import Topology
 
 GRACE_S: Final = 90.0  # an executor ends an attempt by itself; longer than it takes to stop one
 CHUNK: Final = 32_768  # facts in one append
+SNAPSHOT_FACTS: Final = 250_000  # facts between snapshots: what a restart may have to fold
 
 _make = tuple.__new__
-_NOTHING: Final = ("", b"")
+_NO_TASK: Final = -1
 
 Answer = TypeVar("Answer")
 Question = CancelAsked | PauseAsked | RetryAsked | SkipAsked | LimitChanged
@@ -123,7 +125,7 @@ class _Turn:
 
     at: float
     facts: list[Fact] = field(default_factory=list)
-    rows: dict[int, tuple[str, bytes]] = field(default_factory=dict)
+    tasks: list[int] = field(default_factory=list)  # for each fact the task it tells of, or -1
     status: RunStatus | None = None
     cancels: list[tuple[int, int]] = field(default_factory=list)
     settled: list[int] = field(default_factory=list)
@@ -132,13 +134,18 @@ class _Turn:
     orders: list[_Order] = field(default_factory=list)
     wishes: list[_Wish] = field(default_factory=list)
 
+    def tell(self, fact: Fact, task: int = _NO_TASK) -> None:
+        self.facts.append(fact)
+        self.tasks.append(task)
+
 
 class Runner:
     """Drives one run. ``run`` may be awaited once; everything else is called from its event loop.
 
-    ``resume_facts``: the run's journal so far. ``first_orders``: (event, by, reason) taken before
-    anything else, which is how a run that ended is retried. ``may_act``: whether the owner's lease
-    still lives, asked just before anything is sent. It is the ``RunView`` of its executor.
+    ``snapshot`` and ``resume_facts``: the run's past (``Journal.past``). ``first_orders``: (event,
+    by, reason) taken before anything else, which is how a run that ended is retried. ``may_act``:
+    whether the owner's lease still lives, asked just before anything is sent. It is the ``RunView``
+    of its executor.
     """
 
     def __init__(
@@ -153,6 +160,8 @@ class Runner:
         first_orders: Iterable[tuple[Question, str, str]] = (),
         may_act: Callable[[], bool] = lambda: True,
         grace_s: float = GRACE_S,
+        snapshot: bytes = b"",
+        snapshot_facts: int = SNAPSHOT_FACTS,
     ) -> None:
         self._plan = plan
         self._journal = journal
@@ -173,10 +182,13 @@ class Runner:
         self._deadline_count = 0
         self._status: RunStatus | None = None
         self._stopped: EngineError | None = None
-        restored = restore(plan, self._topology, resume_facts)
+        self._snapshot_facts = snapshot_facts
+        self._facts_since_snapshot = 0
+        restored = restore(plan, self._topology, resume_facts, snapshot)
         self._scheduler = restored.scheduler
         self._knowledge = restored.knowledge
         self._board = self._scheduler.board
+        self._due = {task: due for task, _, due in restored.timers}
         self._restored: Restored | None = restored
         self._executor = executor_factory(self)
 
@@ -279,13 +291,13 @@ class Runner:
         )
 
     def _take_outcome(self, turn: _Turn, outcome: Outcome, prefix: bytes) -> None:
-        task, attempt, result, evidence = outcome[:4]
+        task, attempt, result = outcome[:3]
         if not self._is_in_flight(task, attempt):
             return
         stage, machine = divmod(task, self._machines)
         payload = codec.ended_payload(prefix, outcome)
         turn.facts.append(_make(Fact, ("ended", stage, machine, attempt, int(result), payload)))
-        turn.rows[task] = (outcome.error, evidence)
+        turn.tasks.append(task)
         if outcome.outputs and result <= Result.CHANGED:
             self._knowledge.learn_outputs(stage, machine, outcome.outputs)
         self._scheduler.feed(_make(Ended, (task, attempt, result)))
@@ -298,7 +310,7 @@ class Runner:
         leader = max(-1, self._board.leader[group])
         self._knowledge.learn_leader(group, leader)
         payload = codec.encode({"at": round(turn.at, 3), "group": group, "error": error})
-        turn.facts.append(Fact("elected", -1, leader, 0, 0, payload))
+        turn.tell(Fact("elected", -1, leader, 0, 0, payload))
 
     def _take_order(self, turn: _Turn, order: _Order) -> None:
         note = {"at": round(turn.at, 3), "by": order.by, "reason": order.reason}
@@ -306,7 +318,7 @@ class Runner:
         match order.event:
             case LimitChanged(limit, capacity):
                 note["limit"] = list(self._limits)[limit]
-                turn.facts.append(Fact("limit", -1, -1, 0, capacity, codec.encode(note)))
+                turn.tell(Fact("limit", -1, -1, 0, capacity, codec.encode(note)))
                 self._scheduler.feed(order.event)
                 turn.orders.append(order)
                 return
@@ -321,7 +333,7 @@ class Runner:
                 stage, machine = divmod(task, self._machines)
             case _:
                 assert_never(order.event)
-        turn.facts.append(Fact("asked", stage, machine, 0, int(asked), codec.encode(note)))
+        turn.tell(Fact("asked", stage, machine, 0, int(asked), codec.encode(note)))
         self._scheduler.feed(order.event)
         if not self._board.finished:
             turn.status = RunStatus.PAUSED if self._board.paused else RunStatus.RUNNING
@@ -336,7 +348,7 @@ class Runner:
         payload = codec.encode(
             {"at": round(turn.at, 3), "kind": wish.kind, "detail": dict(wish.detail)}
         )
-        turn.facts.append(Fact("intent", stage, machine, wish.attempt, 0, payload))
+        turn.tell(Fact("intent", stage, machine, wish.attempt, 0, payload))
         turn.wishes.append(wish)
 
     # deadlines ---------------------------------------------------------------------------------
@@ -399,7 +411,7 @@ class Runner:
     def _command(self, turn: _Turn) -> None:
         issued: dict[int, bytes] = {}
         machines = self._machines
-        facts, rows, starts = turn.facts, turn.rows, turn.starts
+        facts, tasks, starts = turn.facts, turn.tasks, turn.starts
         for command in self._scheduler.take():
             if type(command) is not Start:
                 self._command_rare(turn, command)
@@ -412,8 +424,7 @@ class Runner:
                 payload = codec.issued_payload(turn.at, turn.at + timeout_s, self._epoch)
                 issued[stage] = payload
             facts.append(_make(Fact, ("issued", stage, machine, attempt, int(mode), payload)))
-            if task not in rows:
-                rows[task] = _NOTHING
+            tasks.append(task)
             starts.append(_make(Attempt, (task, attempt, mode, timeout_s, False)))
 
     def _command_rare(self, turn: _Turn, command: Command) -> None:
@@ -421,21 +432,17 @@ class Runner:
             case Marked():
                 stage, machine = divmod(command.task, self._machines)
                 attempt = self._board.attempts[command.task]
-                payload = codec.marked_payload(turn.at, command)
-                state = int(command.state)
-                turn.facts.append(Fact("marked", stage, machine, attempt, state, payload))
-                if command.state >= b.SATISFIED:
-                    error = words.marked(self._plan, command)
-                    old = turn.rows.get(command.task, _NOTHING)
-                    turn.rows[command.task] = (old[0] or error, old[1])
-                else:
-                    turn.rows.setdefault(command.task, _NOTHING)
+                error = words.marked(self._plan, command) if b.ended(command.state) else ""
+                payload = codec.marked_payload(turn.at, command, error)
+                fact = Fact("marked", stage, machine, attempt, int(command.state), payload)
+                turn.tell(fact, command.task)
             case SetTimer(task, attempt, delay_s):
                 stage, machine = divmod(task, self._machines)
                 payload = codec.encode(
                     {"at": round(turn.at, 3), "due": round(turn.at + delay_s, 3)}
                 )
-                turn.facts.append(Fact("timer", stage, machine, attempt, 0, payload))
+                turn.tell(Fact("timer", stage, machine, attempt, 0, payload))
+                self._due[task] = turn.at + delay_s
                 self._set_deadline(self._clock.monotonic() + delay_s, TimerFired(task, attempt))
             case Cancel(task, attempt):
                 turn.cancels.append((task, attempt))
@@ -445,7 +452,7 @@ class Runner:
                 turn.settled.append(stage)
             case Finish(status):
                 payload = codec.encode({"at": round(turn.at, 3)})
-                turn.facts.append(Fact("finished", -1, -1, 0, int(status), payload))
+                turn.tell(Fact("finished", -1, -1, 0, int(status), payload))
                 turn.status = status
             case Start():
                 raise AssertionError("starts are handled by the caller")
@@ -454,20 +461,30 @@ class Runner:
 
     async def _commit(self, turn: _Turn) -> None:
         """Large turns go in several appends, in order; nothing is released before the last."""
-        state, attempts, machines = self._board.state, self._board.attempts, self._machines
-        rows: list[TaskRow] = []
-        for task, (error, evidence) in turn.rows.items():
-            stage, machine = divmod(task, machines)
-            row = (stage, machine, state[task], attempts[task], error, evidence)
-            rows.append(_make(TaskRow, row))
-        size = max(len(turn.facts), len(rows))
+        state = self._board.state
+        states = bytes([state[task] if task >= 0 else 0 for task in turn.tasks])
+        size = len(turn.facts)
         status = None if turn.status is None else int(turn.status)
         if not size and status is None:
             return
         for start in range(0, max(size, 1), CHUNK):
             end = start + CHUNK
-            commit = Commit(turn.facts[start:end], rows[start:end], status if end >= size else None)
+            facts, told = turn.facts[start:end], states[start:end]
+            if end < size:
+                commit = Commit(facts, told)
+            else:
+                commit = Commit(facts, told, status, self._snapshot_if_due(turn))
             await self._journal.append(self._epoch, commit)
+
+    def _snapshot_if_due(self, turn: _Turn) -> bytes | None:
+        """Not in a turn with wishes: they are learned once granted."""
+        self._facts_since_snapshot += len(turn.facts)
+        if self._facts_since_snapshot < self._snapshot_facts or turn.wishes:
+            return None
+        self._facts_since_snapshot = 0
+        state = self._board.state
+        self._due = {task: due for task, due in self._due.items() if state[task] == b.BACKOFF}
+        return snapshots.encode(standing(self._scheduler), self._knowledge, self._due)
 
     def _release(self, turn: _Turn) -> None:
         if not self._may_act():

@@ -25,6 +25,7 @@ from rackwright.engine.schedule.events import (
     Start,
 )
 from rackwright.engine.schedule.scheduler import Scheduler
+from rackwright.engine.schedule.standing import Standing, stand
 from rackwright.engine.schedule.topology import Topology
 
 _FULL = int(Mode.FULL)
@@ -41,12 +42,16 @@ _AFTER = tuple(_STATE_AFTER[r] for r in Result)
 
 
 class Restoration:
-    """Folds one run's history, in order; ``scheduler()`` ends it."""
+    """Folds one run's history, in order, from its start or from where it stood once;
+    ``scheduler()`` ends it."""
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, begin: Standing | None = None) -> None:
         self._topology = topology
         self._board = Board(topology)
         self._causes: dict[int, tuple[Cause, int]] = {}
+        if begin is not None:
+            stand(self._board, begin)
+            self._causes.update(begin.causes)
         self._state, self._flags = self._board.state, self._board.flags
         self._attempts, self._tries = self._board.attempts, self._board.tries
         self._machines = topology.machine_count or 1

@@ -1,9 +1,8 @@
 """Plans, reservations, runs and what became of their tasks; the journal.
 
-The hot tables (``journal``, ``task``) carry no foreign keys and no secondary index: they are
-written by the hundred thousand a second, and a run knows the range of the journal that is its own.
-The attempts of a task are its ``issued`` and ``ended`` rows in the journal; a table of their own
-would only repeat them.
+The hot table (``journal``) carries no foreign keys and no secondary index: it takes facts by the
+hundred thousand a second, packed, and a run knows the range of the journal that is its own. Tasks
+and attempts are folded from the facts; tables of their own would only repeat them.
 """
 
 from sqlalchemy import Column, Index, LargeBinary
@@ -68,22 +67,22 @@ class Reservation(Row, table=True):
     reserved_at: float
 
 
-class Task(Row, table=True):
-    __tablename__ = "task"
-    __table_args__ = ({"sqlite_with_rowid": False},)
+class Snapshot(Row, table=True):
+    """Where a restart of a run begins to read: the engine's own bytes, at a sequence number."""
+
+    __tablename__ = "snapshot"
 
     run_no: int = Field(primary_key=True)
-    stage: int = Field(primary_key=True)
-    machine: int = Field(primary_key=True)
-    state: int
-    attempt: int
-    error: str
-    evidence: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    updated_at: float
+    seq: int
+    payload: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
 class Journal(Row, table=True):
-    """Facts of runs, and the inventory's own changes (``run_no`` 0). ``seq`` is never reused."""
+    """Commits of runs, and the inventory's own changes (``run_no`` 0). ``seq`` is never reused.
+
+    ``facts``: how many the payload packs, whose numbers end at ``seq``; the other columns are then
+    empty. 0: the row itself is one event.
+    """
 
     __tablename__ = "journal"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -96,6 +95,7 @@ class Journal(Row, table=True):
     attempt: int
     status: int
     at: float
+    facts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     payload: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 

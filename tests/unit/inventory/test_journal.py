@@ -6,7 +6,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -20,20 +19,16 @@ from rackwright.inventory.runs import NewRun
 from tests.unit.inventory.conftest import NOW, RACK
 
 
-class Task(NamedTuple):
-    stage: int
-    machine: int
-    state: int
-    attempt: int
-    error: str
-    evidence: bytes
-
-
 @dataclass(frozen=True)
 class Commit:
     facts: list[FactRow]
-    tasks: list[Task]
+    states: list[int]
     run_status: int | None = None
+    snapshot: bytes | None = None
+
+
+def told(facts: list[FactRow], state: int = 7) -> Commit:
+    return Commit(facts, [state] * len(facts))
 
 
 def new_run(ids: list[str], kind: str = "cluster") -> NewRun:
@@ -56,18 +51,16 @@ def test_facts_come_back_in_order_and_tasks_hold_the_last_word(tmp_path: Path) -
     async def check() -> None:
         inventory, run = await opened(tmp_path)
         log = inventory.journal(run, fact=FactRow)
-        facts = [FactRow("issued", 0, 0, 1, 0, b""), ended(0), FactRow("ended", 1, 0, 1, 4, b"x")]
-        tasks = [
-            Task(0, 0, 4, 1, "", b""),
-            Task(0, 0, 7, 1, "", b"{}"),
-            Task(1, 0, 9, 1, "no", b""),
-        ]
-        first = await log.append(inventory.epoch, Commit(facts[:2], tasks[:2]))
-        last = await log.append(inventory.epoch, Commit(facts[2:], tasks[2:], run_status=3))
+        failed = FactRow("ended", 1, 0, 1, 4, b'{"error":"no","console":"end","evidence":{"a":1}}')
+        facts = [FactRow("issued", 0, 0, 1, 0, b""), ended(0), failed]
+        first = await log.append(inventory.epoch, Commit(facts[:2], [4, 7]))
+        last = await log.append(inventory.epoch, Commit(facts[2:], [9], run_status=3))
         assert last == first + 1
         assert log.read() == facts
-        found = [(t.stage_name, t.state, t.error) for t in inventory.tasks(run)]
-        assert found == [("netboot", 7, ""), ("install", 9, "no")]
+        found = [(t.stage_name, t.state, t.error, t.console) for t in inventory.tasks(run)]
+        assert found == [("netboot", 7, "", ""), ("install", 9, "no", "end")]
+        assert [t.evidence for t in inventory.tasks(run, states=[9])] == [b'{"a":1}']
+        assert [(t.stage, t.state) for t in inventory.task_states(run)] == [(0, 7), (1, 9)]
         assert inventory.run(run).status == 3
         assert [e.kind for e in inventory.attempts(run, stage=0, machine=0)] == ["issued", "ended"]
         inventory.close()
@@ -81,7 +74,7 @@ def test_every_row_of_a_batch_of_any_size_is_written_once(tmp_path: Path, count:
         inventory, run = await opened(tmp_path)
         log = inventory.journal(run, fact=FactRow)
         facts = [ended(machine) for machine in range(count)]
-        await log.append(inventory.epoch, Commit(facts, [Task(0, 0, 7, 1, "", b"")]))
+        await log.append(inventory.epoch, told(facts))
         assert log.read() == facts
         inventory.close()
 
@@ -93,7 +86,7 @@ def test_another_epoch_than_the_owners_writes_nothing(tmp_path: Path) -> None:
         inventory, run = await opened(tmp_path)
         log = inventory.journal(run, fact=FactRow)
         with pytest.raises(StaleOwnerError):
-            await log.append(inventory.epoch - 1, Commit([ended(0)], []))
+            await log.append(inventory.epoch - 1, told([ended(0)]))
         assert log.read() == []
         inventory.close()
 
@@ -104,10 +97,10 @@ def test_a_newer_owner_fences_the_older_one(tmp_path: Path) -> None:
     async def check() -> None:
         inventory, run = await opened(tmp_path)
         log = inventory.journal(run, fact=FactRow)
-        await log.append(inventory.epoch, Commit([ended(0)], []))
+        await log.append(inventory.epoch, told([ended(0)]))
         newer = open_database(tmp_path, now=NOW)  # as a process would that found the lock free
         with pytest.raises(StaleOwnerError):
-            await log.append(inventory.epoch, Commit([ended(1)], []))
+            await log.append(inventory.epoch, told([ended(1)]))
         assert log.read() == [ended(0)]
         newer.close()
         inventory.close()
@@ -123,7 +116,7 @@ def test_watchers_wake_at_the_commit_and_read_on_from_where_they_were(tmp_path: 
         waiting = asyncio.create_task(inventory.feed.wait_for_new(seen))
         await asyncio.sleep(0)
         assert not waiting.done()
-        last = await log.append(inventory.epoch, Commit([ended(0), ended(1)], []))
+        last = await log.append(inventory.epoch, told([ended(0), ended(1)]))
         assert await waiting == last
         events = inventory.feed.events_after(seen, run=run, limit=1)
         assert [(e.run, e.machine) for e in events] == [(run, 0)]
@@ -149,13 +142,13 @@ def test_deleted_history_never_frees_a_sequence_number(tmp_path: Path) -> None:
     async def check() -> None:
         inventory, run = await opened(tmp_path)
         log = inventory.journal(run, fact=FactRow)
-        last = await log.append(inventory.epoch, Commit([ended(0)], []))
+        last = await log.append(inventory.epoch, told([ended(0)]))
         await inventory.finish_run(run, status=1)
         await inventory.delete_run(run, actor="tester")
         assert inventory.runs() == []
         fresh = await inventory.begin_run(new_run([inventory.machine("borrowed").id]))
         again = inventory.journal(fresh.id, fact=FactRow)
-        assert await again.append(inventory.epoch, Commit([ended(0)], [])) > last
+        assert await again.append(inventory.epoch, told([ended(0)])) > last
         assert len(again.read()) == 1
         inventory.close()
 
@@ -166,7 +159,7 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from rackwright.inventory.journal import FactRow
-from tests.unit.inventory.test_journal import Commit, Task, opened
+from tests.unit.inventory.test_journal import opened, told
 
 async def main():
     inventory, run = await opened(Path(sys.argv[1]))
@@ -176,8 +169,7 @@ async def main():
     while True:
         rows = range(batch * 50, batch * 50 + 50)
         facts = [FactRow("ended", 0, n, 1, 1, b"{}") for n in rows]
-        tasks = [Task(0, n, 7, 1, "", b"{}") for n in rows]
-        await log.append(inventory.epoch, Commit(facts, tasks))
+        await log.append(inventory.epoch, told(facts))
         print(batch, flush=True)
         batch += 1
 
@@ -206,8 +198,6 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     assert len(machines) % 50 == 0  # a commit is there as a whole or not at all
     assert len(machines) >= acknowledged * 50
     with database.read() as connection:
-        rows = connection.exec_driver_sql("SELECT count(*) FROM task").scalar()
-        assert rows == len(machines)
         assert [found.id for found in runs.unfinished(connection)] == [run]
     assert database.epoch == 2
     assert owner.holder(tmp_path) == child.pid  # the lock itself died with it

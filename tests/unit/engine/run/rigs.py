@@ -26,6 +26,7 @@ class Rig:
     world: World = field(default_factory=World)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     clock: VirtualClock = field(default_factory=VirtualClock)
+    snapshot_facts: int = 7  # so that nearly each restart begins at a snapshot
 
     def executor(self, view: RunView) -> Executor:
         return SimulatedExecutor(
@@ -39,14 +40,17 @@ class Rig:
         )
 
     def runner(self, *, first_orders: Iterable[Order] = (), epoch: int | None = None) -> Runner:
+        snapshot, facts = self.journal.past()
         return Runner(
             self.plan,
             self.journal,
             self.executor,
             self.clock,
             self.journal.epoch if epoch is None else epoch,
-            self.journal.read(),
+            facts,
             first_orders=first_orders,
+            snapshot=snapshot,
+            snapshot_facts=self.snapshot_facts,
         )
 
     def run(self, *, first_orders: Iterable[Order] = ()) -> RunStatus:

@@ -31,7 +31,7 @@ def test_evidence_past_its_limit_is_dropped_and_said_so() -> None:
 
 @pytest.mark.parametrize("cause", list(Cause))
 def test_marks_come_back(cause: Cause) -> None:
-    payload = codec.marked_payload(1.0, Marked(5, TaskState.BLOCKED, cause, -1))
+    payload = codec.marked_payload(1.0, Marked(5, TaskState.BLOCKED, cause, -1), "")
     assert codec.cause_of(codec.decode(payload)) == (cause, -1)
 
 

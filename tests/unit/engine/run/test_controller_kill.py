@@ -58,6 +58,9 @@ class Deadly:
     def read(self) -> Sequence[Fact]:
         return self._journal.read()
 
+    def past(self) -> tuple[bytes, Sequence[Fact]]:
+        return self._journal.past()
+
 
 def controller(data: Path, run_id: str, stage: int, when: When) -> RunStatus:
     """One controller's life."""
@@ -65,7 +68,7 @@ def controller(data: Path, run_id: str, stage: int, when: When) -> RunStatus:
     world = World(data / "world")
     clock = VirtualClock()
     journal = Deadly(inventory.journal(run_id, fact=Fact), stage, when)
-    facts = journal.read()
+    snapshot, facts = journal.past()
 
     async def main() -> RunStatus:
         runner = Runner(
@@ -75,6 +78,8 @@ def controller(data: Path, run_id: str, stage: int, when: When) -> RunStatus:
             clock,
             inventory.epoch,
             facts,
+            snapshot=snapshot,
+            snapshot_facts=5,
         )
         return await runner.run()
 

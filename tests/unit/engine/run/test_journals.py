@@ -8,7 +8,7 @@ from typing import Protocol
 import pytest
 
 from rackwright.engine.run.memory_journal import MemoryJournal
-from rackwright.engine.run.ports import Commit, Fact, Journal, TaskRow
+from rackwright.engine.run.ports import Commit, Fact, Journal
 from rackwright.inventory.database import open_database
 from rackwright.inventory.facade import Inventory
 from rackwright.inventory.plans import PlanRecord
@@ -17,7 +17,7 @@ from tests.unit.engine.run.test_controller_kill import ENROLMENT
 
 ISSUED = Fact("issued", 0, 0, 1, 0, b'{"at":1.000}')
 ENDED = Fact("ended", 0, 0, 1, 1, b"\x00\xff")
-ROW = TaskRow(0, 0, 4, 1, "", b"")
+RUNNING, CHANGED = 4, 7
 
 
 class Opened(Protocol):
@@ -78,8 +78,8 @@ def append(opened: Opened, commit: Commit) -> int:
 
 
 def test_facts_come_back_as_they_were_in_order(opened: Opened) -> None:
-    first = append(opened, Commit([ISSUED], [ROW]))
-    last = append(opened, Commit([ENDED, ISSUED], [ROW], run_status=1))
+    first = append(opened, Commit([ISSUED], [RUNNING]))
+    last = append(opened, Commit([ENDED, ISSUED], [RUNNING, RUNNING], run_status=1))
     assert last == first + 2
     assert list(opened.journal.read()) == [ISSUED, ENDED, ISSUED]
     assert all(isinstance(fact, Fact) for fact in opened.journal.read())
@@ -89,14 +89,20 @@ def test_an_empty_journal_has_no_facts(opened: Opened) -> None:
     assert list(opened.journal.read()) == []
 
 
-def test_the_last_row_of_a_task_in_a_commit_wins_without_complaint(opened: Opened) -> None:
-    append(opened, Commit([ISSUED, ENDED], [ROW, ROW._replace(state=7, evidence=b"{}")]))
-    assert len(opened.journal.read()) == 2
+def test_a_snapshot_stands_for_the_facts_up_to_its_commit(opened: Opened) -> None:
+    assert opened.journal.past() == (b"", [])
+    append(opened, Commit([ISSUED], [RUNNING]))
+    assert opened.journal.past() == (b"", [ISSUED])
+    append(opened, Commit([ENDED], [CHANGED], snapshot=b"one"))
+    append(opened, Commit([ISSUED], [RUNNING], snapshot=b"two"))
+    append(opened, Commit([ENDED], [CHANGED]))
+    assert opened.journal.past() == (b"two", [ENDED])
+    assert list(opened.journal.read()) == [ISSUED, ENDED, ISSUED, ENDED]
 
 
 def test_an_older_owner_writes_nothing(opened: Opened) -> None:
-    append(opened, Commit([ISSUED], [ROW]))
+    append(opened, Commit([ISSUED], [RUNNING]))
     opened.take_over()
     with pytest.raises(Exception, match=r"epoch|owner"):
-        append(opened, Commit([ENDED], [ROW]))
+        append(opened, Commit([ENDED], [CHANGED]))
     assert list(opened.journal.read()) == [ISSUED]

@@ -18,7 +18,9 @@ from rackwright.engine.schedule.events import (
     Start,
     TimerFired,
 )
+from rackwright.engine.schedule.restoration import Restoration
 from rackwright.engine.schedule.scheduler import Scheduler
+from rackwright.engine.schedule.standing import Standing, standing
 from rackwright.engine.schedule.topology import StageShape, Topology
 from tests.unit.engine.schedule.machines import Rig
 from tests.unit.engine.schedule.shapes import topology
@@ -44,9 +46,12 @@ def assert_same_standing(live: Scheduler, restored: Scheduler) -> None:
             assert theirs.flags[task] & _FLAGS == mine.flags[task] & _FLAGS
 
 
-def restored_beside(rig: Rig) -> Scheduler:
+def restored_beside(rig: Rig, length: int = 0, begin: Standing | None = None) -> Scheduler:
     """Timers that fired are not journaled: they fire again."""
-    restored = Scheduler.restore(rig.topology, rig.journal)
+    restoration = Restoration(rig.topology, begin)
+    for item in rig.journal[length:]:
+        restoration.fold(item)
+    restored = restoration.scheduler()
     for task, attempt in restored.backing_off():
         if rig.scheduler.board.state[task] != b.BACKOFF:
             restored.feed(TimerFired(task, attempt))
@@ -69,6 +74,29 @@ def test_at_every_commit_the_restored_scheduler_has_nothing_new_to_decide(seed: 
         assert sorted(restored.in_flight()) == sorted(rig.scheduler.in_flight())
         if rig.oracle.finished is not None:
             return
+        rig.step()
+        rig.take()
+
+
+@given(SEEDS)
+@RUNS
+def test_a_snapshot_and_the_facts_since_stand_where_all_facts_stand(seed: int) -> None:
+    rng = random.Random(seed)
+    rig = Rig(topology(rng), rng)
+    rig.take()
+    length, begin = len(rig.journal), standing(rig.scheduler)
+    for _ in range(60):
+        if rig.oracle.cancelled and rig.oracle.electing:
+            return
+        restored = restored_beside(rig, length, begin)
+        commands = restored.take()
+        assert all(isinstance(c, Elect | StageSettled | Finish) for c in commands), commands
+        assert_same_standing(rig.scheduler, restored)
+        assert sorted(restored.in_flight()) == sorted(rig.scheduler.in_flight())
+        if rig.oracle.finished is not None:
+            return
+        if rng.random() < 0.2:
+            length, begin = len(rig.journal), standing(rig.scheduler)
         rig.step()
         rig.take()
 
