@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from rackwright.api.collector import collect_rarely
 from rackwright.engine.executors.simulated import Faults, Latency, SimulatedExecutor
 from rackwright.engine.executors.simulated_world import World
 from rackwright.engine.plan.model import Need, Plan, PlannedMachine, PlannedStage, Retries
@@ -113,6 +114,7 @@ async def measure(machines: int, data: Path) -> dict[str, object]:
         clock,
         inventory.epoch,
     )
+    collect_rarely()  # as the owner does
     status = await runner.run()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -21,6 +21,7 @@ def serve(
 
 async def _serve(*, resume: bool) -> None:
     # Here, since every other command would pay for it too.
+    from rackwright.api.collector import collect_rarely
     from rackwright.api.owner.owner import Owner
 
     stop = asyncio.Event()
@@ -31,6 +32,7 @@ async def _serve(*, resume: bool) -> None:
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     config = settings()
     async with Owner(config) as owner:
+        collect_rarely()
         output.note(f"rackwright owns {config.data_dir}; API on {config.socket_path}")
         if resume:
             await owner.resume_left_runs()

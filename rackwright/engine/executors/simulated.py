@@ -70,6 +70,7 @@ class SimulatedExecutor:
     ) -> None:
         self._plan = plan
         self._machines = len(plan.machines)
+        self._ids = tuple(machine.id.encode() for machine in plan.machines)
         self._sink = sink
         self._timeline = timeline
         self._world = world
@@ -163,7 +164,7 @@ class SimulatedExecutor:
             return Outcome(task, attempt, result, error=error, console="simulated console")
         names = self._plan.stages[stage].outputs
         outputs: dict[str, object] = {n: f"{n} of {self._plan.machines[machine].id}" for n in names}
-        evidence = b'{"simulated":true,"attempt":%d}' % attempt
+        evidence = b'{"simulated":true,"machine":"%s","attempt":%d}' % (self._ids[machine], attempt)
         if outputs:
             evidence = json.dumps({"simulated": True, **outputs}, separators=(",", ":")).encode()
         return Outcome(task, attempt, result, evidence, outputs or None)

@@ -35,7 +35,7 @@ def essence(found: Restored) -> tuple[object, ...]:
 
 
 def test_at_every_commit_the_snapshot_and_the_tail_tell_what_all_facts_tell() -> None:
-    compared = []
+    compared: list[int] = []
 
     def compare(_: Commit) -> None:
         blob, tail = journal.past()
