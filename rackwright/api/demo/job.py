@@ -22,9 +22,8 @@ from rackwright.api.cli.client import Client, connect, is_live
 from rackwright.api.cli.execute import apply_plan, print_plan
 from rackwright.api.cli.machine import all_machines
 from rackwright.api.demo import evidence
-from rackwright.api.doctor.gate import require
 from rackwright.api.settings import Settings
-from rackwright.api.wiring.rack import is_up, namespace_of
+from rackwright.api.wiring.rack import is_up, namespace_of, require_room
 from rackwright.engine.images import build as images
 from rackwright.lab import rack as racks
 
@@ -62,7 +61,7 @@ class DemoJob:
         """The exit code: 0 when every machine is proved."""
         kept = is_up(self.lab_dir)
         if not kept:
-            require("lab")
+            require_room(racks.load_rack(self.rack), self.lab_dir)
         self.home.mkdir(parents=True, exist_ok=True)
         self._build_images()
         try:

@@ -244,15 +244,19 @@ class BootService:
     async def _listening(
         self, server: uvicorn.Server, task: "asyncio.Task[None]", segment: Segment
     ) -> None:
-        async with asyncio.timeout(LISTEN_WITHIN_S):
-            while not server.started:
-                if task.done():
-                    task.result()
-                    raise OperatorError(
-                        f"segment {segment.name}: the boot endpoints did not start",
-                        hint=f"is {segment.boot_server}:{self._port} free on this machine?",
-                    )
-                await asyncio.sleep(0.01)
+        refusal = OperatorError(
+            f"segment {segment.name}: the boot endpoints did not start",
+            hint=f"is {segment.boot_server}:{self._port} free on this machine?",
+        )
+        try:
+            async with asyncio.timeout(LISTEN_WITHIN_S):
+                while not server.started:
+                    if task.done():
+                        task.result()
+                        raise refusal
+                    await asyncio.sleep(0.01)
+        except TimeoutError as error:
+            raise refusal from error
 
     async def _certify(self, acceptance: Acceptance, host_key: str) -> str:
         return self._authority.sign_ramdisk(host_key, acceptance.machine_id, time.time())

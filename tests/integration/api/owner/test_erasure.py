@@ -98,3 +98,15 @@ def test_an_unknown_disk_asks_for_a_discovery_first(controller: Controller, clie
     done = controller.run("cluster", "plan", spec)
     assert done.code == 2
     assert "discover" in done.err
+
+
+def test_a_segment_that_cannot_be_served_ends_the_run_and_frees_its_machine(
+    controller: Controller, client: Client
+) -> None:
+    controller.ok("machine", "release", "m", "--yes")
+    done = controller.run("cluster", "apply", controller.spec(workflow="erasing", count=1), "--yes")
+    assert done.code == 2
+    assert "cannot listen on 192.0.2.1" in done.err
+    assert "hint:" in done.err
+    assert client.get("/v1/machines/m")["run"] == ""
+    assert client.get("/v1/runs")["items"][0]["status"] == "failed"
