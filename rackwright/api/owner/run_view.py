@@ -80,12 +80,9 @@ class RunViews:
         ]
 
     def _head(self, view: RunView) -> dict[str, Any]:
-        status = RunStatus(view.status).name.lower()
-        if not is_over(view) and view.id not in self._live:
-            status = "interrupted"
         return {
             "id": view.id,
-            "status": status,
+            "status": self._status(view),
             "kind": view.kind,
             "workflow": view.workflow,
             "cluster": view.cluster,
@@ -93,6 +90,15 @@ class RunViews:
             "created": iso_utc(view.created_at),
             "ended": iso_utc_or_none(view.ended_at),
         }
+
+    def _status(self, view: RunView) -> str:
+        status = RunStatus(view.status)
+        if is_over(view):
+            return status.name.lower()
+        if view.id not in self._live:
+            return "interrupted"
+        # The last task has ended, and its machines are being released: not over yet.
+        return "paused" if status is RunStatus.PAUSED else "running"
 
     def _failure(self, run_id: str, task: TaskView) -> dict[str, Any]:
         console = ""
