@@ -13,7 +13,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, delete, insert, select, text, update
@@ -102,6 +102,12 @@ class RunJournal(Generic[F]):
         """All facts of the run, in order."""
         with self._database.read() as connection:
             return self._facts(connection, self._first_seq)
+
+    def each(self) -> Iterator[F]:
+        """All facts of the run, in order, a commit at a time in memory."""
+        with self._database.read() as connection:
+            for _, _, blob in packs(connection, self._run_no, self._first_seq):
+                yield from Pack(blob).facts(self._fact)
 
     def past(self) -> tuple[bytes, list[F]]:
         """The last snapshot, empty where there is none, and the facts since."""

@@ -18,6 +18,7 @@ from rackwright.api.cli import (
     run,
     serve,
     session,
+    simulate,
     workflow,
 )
 
@@ -40,6 +41,7 @@ app.command(name="discover")(machine.discover)
 app.command(name="demo")(demo.demo)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="serve")(serve.serve)
+app.command(name="simulate")(simulate.simulate)
 app.command(name="events")(run.events)
 
 

@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from rackwright.engine.errors import EngineError
 from rackwright.engine.executors.simulated_world import World
@@ -46,6 +46,21 @@ class Latency:
     stages: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """What a fault makes of one attempt. ``result`` None: what it would have been anyway."""
+
+    result: Result | None
+    cause: str
+    is_silent: bool = False  # nobody is told, also of a cancellation
+    is_done: bool = False  # the machine was changed all the same
+    is_repeated: bool = False  # told again, later
+
+
+class Strikes(Protocol):
+    def strike(self, task: int, attempt: int, mode: int, at_s: float) -> Strike | None: ...
+
+
 def dice(seed: int, task: int, attempt: int, throw: int) -> float:
     """A number in [0, 1), the same for the same arguments everywhere (splitmix64)."""
     x = (seed * 0x9E3779B97F4A7C15 + task * 0xBF58476D1CE4E5B9 + attempt * 131 + throw) & _MASK
@@ -67,6 +82,7 @@ class SimulatedExecutor:
         seed: int = 0,
         faults: Faults | None = None,
         latency: Latency | None = None,
+        strikes: Strikes | None = None,
     ) -> None:
         self._plan = plan
         self._machines = len(plan.machines)
@@ -76,6 +92,7 @@ class SimulatedExecutor:
         self._world = world
         self._seed = seed
         self._faults = faults or Faults()
+        self._strikes = strikes
         latency = latency or Latency()
         self._latency = latency
         self._ranges = tuple(
@@ -85,6 +102,8 @@ class SimulatedExecutor:
         self._destructive = tuple(stage.destructive is not None for stage in plan.stages)
         self._due: dict[int, list[tuple[int, int, int]]] = {}  # tick -> (task, attempt, mode)
         self._cancelled: set[tuple[int, int]] = set()
+        self.silent: dict[tuple[int, int], str] = {}  # (task, attempt) nobody hears of -> why
+        self._repeated: set[tuple[int, int]] = set()
         self._writing: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -119,6 +138,27 @@ class SimulatedExecutor:
             self._end(task, attempt, mode)
 
     def _end(self, task: int, attempt: int, mode: int) -> None:
+        if self._strikes is not None:
+            strike = self._strikes.strike(task, attempt, mode, self._timeline.monotonic())
+            if strike is not None:
+                self._struck(task, attempt, mode, strike)
+                return
+        self._end_by_chance(task, attempt, mode)
+
+    def _struck(self, task: int, attempt: int, mode: int, strike: Strike) -> None:
+        if strike.is_silent:
+            self.silent[task, attempt] = strike.cause
+            if strike.is_done and mode != Mode.PROBE:
+                self._world.apply(task, attempt)
+            return
+        if strike.result is not None:
+            self._report(task, attempt, strike.result, strike.cause)
+            return
+        if strike.is_repeated:
+            self._repeated.add((task, attempt))
+        self._end_by_chance(task, attempt, mode)
+
+    def _end_by_chance(self, task: int, attempt: int, mode: int) -> None:
         result = self._fate(task, attempt, mode)
         if result is None:
             return
@@ -154,12 +194,15 @@ class SimulatedExecutor:
     def _report(self, task: int, attempt: int, result: Result, error: str = "") -> None:
         outcome = self._outcome(task, attempt, result, error)
         self._sink.ended(outcome)
+        if (task, attempt) in self._repeated:
+            self._repeated.discard((task, attempt))
+            self._timeline.call_later(self._latency.tick_s, lambda: self._sink.ended(outcome))
         if self._faults.duplicate and dice(self._seed, task, attempt, 2) < self._faults.duplicate:
             self._timeline.call_later(self._latency.tick_s, lambda: self._sink.ended(outcome))
 
     def _outcome(self, task: int, attempt: int, result: Result, error: str) -> Outcome:
         stage, machine = divmod(task, self._machines)
-        if result > Result.UNSATISFIED:
+        if result > Result.UNSATISFIED or error:
             error = error or f"simulated: {result.name.lower()}"
             return Outcome(task, attempt, result, error=error, console="simulated console")
         names = self._plan.stages[stage].outputs
@@ -193,7 +236,8 @@ class SimulatedExecutor:
         self._report(task, attempt, Result.CHANGED)
 
     def cancel(self, task: int, attempt: int) -> None:
-        if dice(self._seed, task, attempt, 1) < self._faults.hang:
+        silent = (task, attempt) in self.silent
+        if silent or dice(self._seed, task, attempt, 1) < self._faults.hang:
             return
         self._cancelled.add((task, attempt))
         self._sink.ended(self._outcome(task, attempt, Result.CANCELLED, "cancelled"))

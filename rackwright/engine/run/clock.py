@@ -1,6 +1,7 @@
 """Clocks: the system's, and a virtual one that moves only while its run has nothing to commit."""
 
 import asyncio
+import contextlib
 import heapq
 import time
 from collections.abc import Callable
@@ -75,17 +76,30 @@ class VirtualClock:
     def release(self) -> None:
         self._holds -= 1
 
+    @property
+    def is_held(self) -> bool:
+        return self._holds > 0
+
+    def next_at(self) -> float | None:
+        """When something is written down to happen next."""
+        return self._heap[0][0] if self._heap else None
+
     async def wait(self, woken: asyncio.Event, until: float | None) -> None:
         while not woken.is_set():
             if self._holds:
                 await asyncio.sleep(0)
-            elif until is not None and (not self._heap or until <= self._heap[0][0]):
-                self._elapsed = max(self._elapsed, until)
-                return
-            elif self._heap:
-                self._happen()
-            else:
+            elif until is None and not self._heap:
                 await woken.wait()
+            elif self.step(until):
+                return
+
+    def step(self, until: float | None) -> bool:
+        """To ``until`` (True) or to what happens before it, whatever comes first."""
+        if until is not None and (not self._heap or until <= self._heap[0][0]):
+            self._elapsed = max(self._elapsed, until)
+            return True
+        self._happen()
+        return False
 
     def _happen(self) -> None:
         """Everything due at the next instant, so that a batch is a batch."""
@@ -93,3 +107,25 @@ class VirtualClock:
         self._elapsed = max(self._elapsed, due)
         while self._heap and self._heap[0][0] <= due:
             heapq.heappop(self._heap)[2]()
+
+
+class PacedClock(VirtualClock):
+    """Virtual time that passes at a multiple of real time: for looking on."""
+
+    def __init__(self, speed: float, start: float = 0.0) -> None:
+        super().__init__(start)
+        self._speed = speed
+
+    async def wait(self, woken: asyncio.Event, until: float | None) -> None:
+        while not woken.is_set():
+            dues = [at for at in (until, self.next_at()) if at is not None]
+            if not dues or self.is_held:
+                await super().wait(woken, until)
+                return
+            delay_s = max(0.0, min(dues) - self.monotonic()) / self._speed
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await woken.wait()
+                    return
+            if self.step(until):
+                return

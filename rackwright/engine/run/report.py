@@ -3,7 +3,9 @@
 Pure: facts in, values out. Times are the journal's, by the clock of the runner that wrote them.
 """
 
-from collections.abc import Sequence
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rackwright.engine.plan.model import Plan
@@ -53,6 +55,14 @@ class StageReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PathStep:
+    """A stage on the chain that the run's end waited for, and the seconds it added to it."""
+
+    stage: str
+    added_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     status: RunStatus
     started_at: float | None
@@ -61,6 +71,14 @@ class RunReport:
     stages: tuple[StageReport, ...]
     failures: tuple[Failure, ...]
     blocked: tuple[str, ...]  # why tasks were blocked, each cause once
+    critical_path: tuple[PathStep, ...] = ()
+
+    @property
+    def causes(self) -> tuple[tuple[str, str, int], ...]:
+        """(stage, error, how many machines) of the failures, the most frequent first."""
+        counts = Counter((failure.stage, failure.error) for failure in self.failures)
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return tuple((stage, error, count) for (stage, error), count in ordered)
 
     @property
     def wall_s(self) -> float:
@@ -74,16 +92,17 @@ class _StageTimes:
     started_at: float | None = None
     ended_at: float | None = None
     attempts: int = 0
-    durations_s: list[float] = field(default_factory=list)
+    durations_s: "array[float]" = field(default_factory=lambda: array("d"))
     slowest: tuple[float, int] = (-1.0, -1)
 
 
-def report(plan: Plan, facts: Sequence[Fact]) -> RunReport:
-    """The run as its journal tells it, finished or not."""
+def report(plan: Plan, facts: Iterable[Fact]) -> RunReport:
+    """The run as its journal tells it, finished or not. Reads ``facts`` once, keeping none."""
     topology = Topology.from_plan(plan)
-    scheduler = restore(plan, topology, facts).scheduler
+    reader = _Reader(plan)
+    scheduler = restore(plan, topology, reader.watching(facts)).scheduler
     board = scheduler.board
-    times, last_words = _read(plan, facts)
+    times, last_words = reader.times, reader.last_words
     stages = tuple(_stage(plan, board, s, times[s]) for s in range(len(plan.stages)))
     starts = [t.started_at for t in times if t.started_at is not None]
     ends = [t.ended_at for t in times if t.ended_at is not None]
@@ -100,6 +119,7 @@ def report(plan: Plan, facts: Sequence[Fact]) -> RunReport:
         stages=stages,
         failures=tuple(_failures(plan, board, last_words)),
         blocked=tuple(words.cause(plan, cause, subject) for cause, subject in blocks),
+        critical_path=_critical_path(plan, times),
     )
 
 
@@ -113,34 +133,65 @@ def _subject(plan: Plan, cause: Cause, subject: int) -> int:
     return subject // machines * machines if cause in (Cause.NEED, Cause.ENDS) else subject
 
 
-def _read(plan: Plan, facts: Sequence[Fact]) -> tuple[list[_StageTimes], dict[int, Fact]]:
-    machines = len(plan.machines)
-    times = [_StageTimes() for _ in plan.stages]
-    open_: dict[int, float] = {}
-    last_words: dict[int, Fact] = {}
-    for fact in facts:
-        task = fact.stage * machines + fact.machine
-        if fact.kind == "issued":
-            at = open_[task] = _at(fact)
-            times_of = times[fact.stage]
-            times_of.attempts += 1
-            if times_of.started_at is None:
-                times_of.started_at = at
-        elif fact.kind == "ended":
-            times_of = times[fact.stage]
-            times_of.ended_at = at = _at(fact)
-            taken_s = at - open_.pop(task, at)
-            times_of.durations_s.append(taken_s)
-            times_of.slowest = max(times_of.slowest, (taken_s, fact.machine))
-            if b'"error":' in fact.payload:
-                last_words[task] = fact
-    return times, last_words
+class _Reader:
+    """Durations and last words, picked up while the facts go by."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._machines = len(plan.machines)
+        self.times = [_StageTimes() for _ in plan.stages]
+        self.last_words: dict[int, bytes] = {}
+
+    def watching(self, facts: Iterable[Fact]) -> Iterator[Fact]:
+        machines, times, last_words = self._machines, self.times, self.last_words
+        open_: dict[int, float] = {}
+        for fact in facts:
+            yield fact
+            kind, stage, machine, _, _, payload = fact
+            if kind == "issued":
+                at = open_[stage * machines + machine] = _at(payload)
+                times_of = times[stage]
+                times_of.attempts += 1
+                if times_of.started_at is None:
+                    times_of.started_at = at
+            elif kind == "ended":
+                task = stage * machines + machine
+                times_of = times[stage]
+                times_of.ended_at = at = _at(payload)
+                taken_s = at - open_.pop(task, at)
+                times_of.durations_s.append(taken_s)
+                if taken_s > times_of.slowest[0]:
+                    times_of.slowest = (taken_s, machine)
+                if b'"error":' in payload:
+                    last_words[task] = payload
 
 
-def _at(fact: Fact) -> float:
+def _critical_path(plan: Plan, times: Sequence[_StageTimes]) -> tuple[PathStep, ...]:
+    """From the stage that ended last, back through the need of each that ended last."""
+    ended = {
+        stage.name: of.ended_at
+        for stage, of in zip(plan.stages, times, strict=True)
+        if of.ended_at is not None
+    }
+    if not ended:
+        return ()
+    stages = {stage.name: stage for stage in plan.stages}
+    first = min(of.started_at for of in times if of.started_at is not None)
+    here = max(ended, key=lambda name: ended[name])
+    path: list[PathStep] = []
+    while True:
+        needs = [need.stage for need in stages[here].needs if need.stage in ended]
+        before = max(needs, key=lambda name: ended[name], default="")
+        since = ended[before] if before else first
+        path.append(PathStep(here, max(0.0, ended[here] - since)))
+        if not before:
+            return tuple(reversed(path))
+        here = before
+
+
+def _at(payload: bytes) -> float:
     """Every payload begins with {"at":...; a full parse would cost ten times as much."""
-    end = fact.payload.find(b",", 6)
-    return float(fact.payload[6 : end if end > 0 else -1])
+    end = payload.find(b",", 6)
+    return float(payload[6 : end if end > 0 else -1])
 
 
 def _stage(plan: Plan, board: Board, index: int, times: _StageTimes) -> StageReport:
@@ -172,15 +223,15 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
 
-def _failures(plan: Plan, board: Board, last_words: dict[int, Fact]) -> list[Failure]:
+def _failures(plan: Plan, board: Board, last_words: dict[int, bytes]) -> list[Failure]:
     machines = len(plan.machines)
     found = []
     for task, state in enumerate(board.state):
         if state != TaskState.FAILED:
             continue
         stage, machine = divmod(task, machines)
-        fact = last_words.get(task)
-        payload = codec.decode(fact.payload) if fact is not None else {}
+        said = last_words.get(task)
+        payload = codec.decode(said) if said is not None else {}
         found.append(
             Failure(
                 machine=plan.machines[machine].id,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rackwright.engine.executors.simulated import Faults, Latency, SimulatedExecutor
+from rackwright.engine.executors.simulated import Faults, Latency, SimulatedExecutor, Strikes
 from rackwright.engine.executors.simulated_world import World
 from rackwright.engine.plan.model import Plan
 from rackwright.engine.run.clock import VirtualClock
@@ -26,6 +26,7 @@ class Rig:
     world: World = field(default_factory=World)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     clock: VirtualClock = field(default_factory=VirtualClock)
+    strikes: Strikes | None = None
     snapshot_facts: int = 7  # so that nearly each restart begins at a snapshot
 
     def executor(self, view: RunView) -> Executor:
@@ -37,6 +38,7 @@ class Rig:
             seed=self.seed,
             faults=self.faults,
             latency=Latency(1.0, 5.0),
+            strikes=self.strikes,
         )
 
     def runner(self, *, first_orders: Iterable[Order] = (), epoch: int | None = None) -> Runner:

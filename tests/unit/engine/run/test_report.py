@@ -1,3 +1,5 @@
+import pytest
+
 from rackwright.engine.executors.simulated import Faults
 from rackwright.engine.run.report import report
 from rackwright.engine.schedule.events import RunStatus
@@ -49,3 +51,18 @@ def test_an_unfinished_run_is_running() -> None:
 def test_nothing_happened_yet() -> None:
     made = report(swarm(2), [])
     assert (made.status, made.wall_s, made.changed) == (RunStatus.RUNNING, 0.0, 0)
+
+
+def test_the_critical_path_adds_up_to_the_run() -> None:
+    rig = Rig(swarm(4))
+    rig.run()
+    made = report(rig.plan, iter(rig.journal.facts))
+    assert [step.stage for step in made.critical_path][-1] == "proof"
+    assert sum(step.added_s for step in made.critical_path) == pytest.approx(made.wall_s)
+
+
+def test_failures_are_counted_by_cause() -> None:
+    broken = frozenset({("runtime", "m-1"), ("runtime", "m-2")})
+    rig = Rig(swarm(4), Faults(broken=broken))
+    rig.run()
+    assert report(rig.plan, rig.journal.facts).causes == (("runtime", "simulated: failed", 2),)

@@ -1,0 +1,177 @@
+"""``rackwright simulate``: a workflow on machines that do not exist, before metal sees it."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rackwright.api.cli import output
+from rackwright.api.cli.session import Exit, OutputOption, read_text, settings
+from rackwright.engine.content.errors import ContentError, ContentErrors
+
+if TYPE_CHECKING:
+    from rackwright.api.simulation import Simulated, Simulation
+    from rackwright.engine.simulate.fault_file import Rule
+
+SHOWN = 20  # failures by cause in the table
+
+
+def simulate(
+    machines: Annotated[int, typer.Option(min=1, max=200_000, help="How many machines.")],
+    workflow: Annotated[str, typer.Option(help="A workflow, ours or one of --content.")],
+    faults: Annotated[Path | None, typer.Option(help="What goes wrong: a fault file.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same journal.")] = 0,
+    speed: Annotated[
+        float, typer.Option(min=0.0, help="Virtual seconds a second; 0: as fast as it goes.")
+    ] = 0.0,
+    spec: Annotated[
+        Path | None, typer.Option(help="A cluster spec in place of one that takes the fleet.")
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(help="A capacity: bmc=1, rack=0, site=0, image_server=0 (0: no bound)."),
+    ] = None,
+    tick: Annotated[
+        float,
+        typer.Option(
+            min=0.0, help="Results of so many virtual seconds come together; 0: 1 to 10, by size."
+        ),
+    ] = 0.0,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep the data directory, for `run show --data-dir`.")
+    ] = None,
+    fmt: OutputOption = output.Format.TABLE,
+) -> None:
+    """Run a workflow on simulated machines in virtual time, with the production engine."""
+    # Here, since every other command would pay for it too.
+    from rackwright.api.simulation import Simulation
+
+    wanted = Simulation(
+        machines=machines,
+        workflow=workflow,
+        spec=read_text(spec) if spec else "",
+        seed=seed,
+        speed=speed,
+        rules=_rules(faults) if faults else (),
+        tick_s=tick,
+        limits=dict(map(_limit, limit or ())),
+        content=tuple(settings().content),
+        keep=keep.resolve() if keep else None,
+    )
+    found = _run(wanted)
+    if fmt is output.Format.TABLE:
+        _print(found)
+    else:
+        output.emit(fmt, as_data(found))
+    if found.status.name not in ("SUCCEEDED", "DEGRADED"):
+        raise typer.Exit(Exit.FAILED)
+    if found.status.name == "DEGRADED":
+        raise typer.Exit(Exit.DEGRADED)
+
+
+def _rules(path: Path) -> "tuple[Rule, ...]":
+    from rackwright.engine.simulate.fault_file import parse_faults
+
+    with _telling_mistakes():
+        return parse_faults(read_text(path), str(path))
+
+
+def _run(wanted: "Simulation") -> "Simulated":
+    from rackwright.api import simulation
+
+    with _telling_mistakes():
+        return simulation.simulate(wanted)
+
+
+@contextlib.contextmanager
+def _telling_mistakes() -> Iterator[None]:
+    """Each with its place."""
+    try:
+        yield
+    except ContentErrors as several:
+        for error in several.errors:
+            output.fail(f"{error.mark}: {error.message}", error.hint)
+        raise typer.Exit(Exit.REFUSED) from several
+    except ContentError as error:
+        output.fail(f"{error.mark}: {error.message}", error.hint)
+        raise typer.Exit(Exit.REFUSED) from error
+
+
+def _limit(text: str) -> tuple[str, int]:
+    kind, _, amount = text.partition("=")
+    if kind not in ("bmc", "rack", "site", "image_server") or not amount.isdecimal():
+        raise typer.BadParameter(f"'{text}' is no limit", param_hint="--limit")
+    return kind, int(amount)
+
+
+def as_data(found: "Simulated") -> dict[str, Any]:
+    """Everything, for JSON and YAML; failures are counted by cause."""
+    told = found.report
+    return {
+        "run": found.run_id,
+        "status": found.status.name.lower(),
+        "makespan_s": round(told.wall_s, 3),
+        "critical_path": [asdict(step) for step in told.critical_path],
+        "stages": [asdict(stage) for stage in told.stages],
+        "failures": len(told.failures),
+        "causes": [
+            {"stage": stage, "error": error, "machines": count}
+            for stage, error, count in told.causes
+        ],
+        "blocked": list(told.blocked),
+        "faults_may_strike": list(found.hits),
+        "journal_sha256": found.journal_digest,
+        "attempts": found.attempts,
+        "compile_s": round(found.compile_s, 3),
+        "run_s": round(found.run_s, 3),
+        "report_s": round(found.report_s, 3),
+        "tasks_per_s": round(found.tasks_per_s),
+        "peak_rss_bytes": found.peak_rss_bytes,
+    }
+
+
+def _print(found: "Simulated") -> None:
+    told = found.report
+    output.print_fields(
+        {
+            "status": found.status.name.lower(),
+            "makespan": output.duration(told.wall_s) + " (virtual)",
+            "critical path": " -> ".join(
+                f"{step.stage} {output.duration(step.added_s)}" for step in told.critical_path
+            ),
+            "attempts": found.attempts,
+            "wall": f"compile {found.compile_s:.1f}s, run {found.run_s:.1f}s, "
+            f"report {found.report_s:.1f}s",
+            "tasks per second": round(found.tasks_per_s),
+            "memory": output.size(found.peak_rss_bytes),
+            "journal": found.journal_digest,
+        }
+    )
+    rows = [
+        {
+            "stage": stage.name,
+            "machines": stage.machines,
+            "changed": stage.changed,
+            "satisfied": stage.satisfied,
+            "skipped": stage.skipped,
+            "failed": stage.failed,
+            "blocked": stage.blocked,
+            "attempts": stage.attempts,
+            "p50": f"{stage.median_s:.0f}s",
+            "p99": f"{stage.p99_s:.0f}s",
+            "slowest": stage.slowest,
+        }
+        for stage in told.stages
+    ]
+    output.print_rows(rows, tuple(rows[0]) if rows else ())
+    causes = [
+        {"failed in": stage, "machines": count, "cause": error}
+        for stage, error, count in told.causes[:SHOWN]
+    ]
+    if causes:
+        output.print_rows(causes, ("failed in", "machines", "cause"))
+    for reason in told.blocked[:SHOWN]:
+        output.note(f"blocked: {reason}")
