@@ -45,8 +45,8 @@ METAL_S, OS_S = 120.0, 30.0  # what a stage takes whose role gives no estimate
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """``speed`` 0: as fast as it goes; else virtual seconds a second. ``limits``: capacities by
-    kind, 0 unbounded. ``keep``: the data directory to make, None for a temporary one."""
+    """``speed`` 0: as fast as it goes; else virtual seconds a second. ``limits``: 0 is
+    unbounded. ``keep``: the data directory to make, None for a temporary one."""
 
     machines: int
     workflow: str
@@ -54,7 +54,7 @@ class Simulation:
     seed: int = 0
     speed: float = 0.0
     rules: tuple[Rule, ...] = ()
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: LimitConfig = field(default_factory=lambda: LimitConfig(image_server=0))
     tick_s: float = 0.0  # results of one tick come together; 0: by the size of the fleet
     content: tuple[Path, ...] = ()
     keep: Path | None = None
@@ -144,7 +144,7 @@ def _compile(wanted: Simulation, library: Library) -> tuple[Plan, list[Machine]]
         machines=machines,
         select=_selection(),
         artifacts=EveryArtifact(),
-        limits=replace(LimitConfig(image_server=0), **dict(wanted.limits)),
+        limits=wanted.limits,
     )
     return plan, machines
 

@@ -1,7 +1,7 @@
 """``rackwright simulate``: a workflow on machines that do not exist, before metal sees it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +11,7 @@ import typer
 from rackwright.api.cli import output
 from rackwright.api.cli.session import Exit, OutputOption, read_text, settings
 from rackwright.engine.content.errors import ContentError, ContentErrors
+from rackwright.engine.plan.inputs import LimitConfig
 
 if TYPE_CHECKING:
     from rackwright.api.simulation import Simulated, Simulation
@@ -57,7 +58,7 @@ def simulate(
         speed=speed,
         rules=_rules(faults) if faults else (),
         tick_s=tick,
-        limits=dict(map(_limit, limit or ())),
+        limits=_limits(limit or ()),
         content=tuple(settings().content),
         keep=keep.resolve() if keep else None,
     )
@@ -98,6 +99,16 @@ def _telling_mistakes() -> Iterator[None]:
     except ContentError as error:
         output.fail(f"{error.mark}: {error.message}", error.hint)
         raise typer.Exit(Exit.REFUSED) from error
+
+
+def _limits(texts: Sequence[str]) -> LimitConfig:
+    found = dict(map(_limit, texts))
+    return LimitConfig(
+        bmc=found.get("bmc", 1),
+        rack=found.get("rack", 0),
+        site=found.get("site", 0),
+        image_server=found.get("image_server", 0),
+    )
 
 
 def _limit(text: str) -> tuple[str, int]:
