@@ -17,7 +17,7 @@ from rackwright.engine.plan.model import Retries, SecretSource
 EXECUTORS = ("ssh", "netboot", "local")
 OUTPUT_TYPES = ("string", "integer", "number", "boolean", "object", "array")
 SCRIPTS = ("check", "apply", "verify", "undo")
-_ROLE_KEYS = ("description", "params", "stages")
+_ROLE_KEYS = ("description", "params", "prelude", "stages")
 _STAGE_KEYS = (
     *("description", "executor", *SCRIPTS, "timeout", "retries", "outputs", "secrets", "files"),
     *("artifacts", "apply_in", "reboots", "destructive", "cluster_scoped", "estimate"),
@@ -56,6 +56,8 @@ class RoleSpec:
     description: str
     params: Node | None  # JSON Schema, with places
     stages: Mapping[str, StageSpec]
+    prelude: str = ""  # a template that precedes every script of the role: functions, no output
+    prelude_mark: Mark | None = None
 
     @property
     def schema(self) -> Mapping[str, Any]:
@@ -79,7 +81,15 @@ def parse_role(name: str, text: str | bytes, file: str) -> RoleSpec:
         stages[stage_name] = _stage(stage_name, mark, node, problems)
     if not stages and fields.get("stages") is not None:
         problems.add(fields.mark("stages"), f"role {name} has no stages")
-    role = RoleSpec(name, root.mark, fields.text("description"), fields.get("params"), stages)
+    role = RoleSpec(
+        name,
+        root.mark,
+        fields.text("description"),
+        fields.get("params"),
+        stages,
+        _script_path(fields, "prelude", problems),
+        fields.mark("prelude"),
+    )
     if role.params is not None and role.params.mapping is None:
         problems.add(role.params.mark, f"params of role {name} must be a JSON Schema object")
     problems.check()
@@ -114,18 +124,20 @@ def _stage(name: str, mark: Mark, node: Node, problems: Problems) -> StageSpec:
 
 
 def _scripts(fields: Fields, problems: Problems) -> Mapping[str, str]:
-    scripts = {}
-    for kind in SCRIPTS:
-        path = fields.text(kind)
-        if path and is_script_path(path):
-            scripts[kind] = path
-        elif path:
-            problems.add(
-                fields.mark(kind),
-                f"'{path[:60]}' is no path inside the role's folder",
-                "use a relative path without '..', such as init/check.sh",
-            )
-    return scripts
+    paths = {kind: _script_path(fields, kind, problems) for kind in SCRIPTS}
+    return {kind: path for kind, path in paths.items() if path}
+
+
+def _script_path(fields: Fields, key: str, problems: Problems) -> str:
+    path = fields.text(key)
+    if not path or is_script_path(path):
+        return path
+    problems.add(
+        fields.mark(key),
+        f"'{path[:60]}' is no path inside the role's folder",
+        "use a relative path without '..', such as init/check.sh",
+    )
+    return ""
 
 
 def is_script_path(path: str) -> bool:

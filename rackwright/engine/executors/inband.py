@@ -158,7 +158,7 @@ class InBand:
                 host.shell, file, files_directory(place), timeout_s=job.left_s()
             )
         values = await self._values(job, place, installing=installing)
-        text = await scripts.ready(self.scope, job.subject, path, values, self.named(job).directory)
+        text = await self._ready(job, host, path, values)
         secrets = await self.secrets.for_stage(job.subject, job.attempt.attempt)
         return await self._carry(job, place, host, text=text, secrets=secrets)
 
@@ -261,9 +261,15 @@ class InBand:
 
     async def _run(self, job: Job, host: Host, path: str) -> Completed:
         values = await self._values(job, place_of_check(job), installing=False)
-        text = await scripts.ready(self.scope, job.subject, path, values, self.named(job).directory)
+        text = await self._ready(job, host, path, values)
         async with self.slot():
             return await host.shell.run(text, timeout_s=max(1.0, job.left_s() - MARGIN_S))
+
+    async def _ready(self, job: Job, host: Host, path: str, values: Mapping[str, object]) -> str:
+        directory, families = self.named(job).directory, host.families
+        return await scripts.ready(
+            self.scope, job.subject, path, values, directory=directory, families=families
+        )
 
     async def _values(self, job: Job, place: Place, *, installing: bool) -> dict[str, object]:
         artifacts: dict[str, Path] = {

@@ -1,4 +1,5 @@
-"""From a role's script to the text that runs: chosen by family, rendered, the prelude before it."""
+"""From a role's script to the text that runs: chosen by family, rendered, the preludes before it:
+ours, then the role's own."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from rackwright.engine.plan.model import PlannedStage
 
 
 def chosen(stage: PlannedStage, kind: str, families: Sequence[str]) -> str | None:
-    """The path of the stage's check, apply or verify for a machine of these OS families."""
+    """The path of the stage's check, apply, verify or prelude for a machine of these families."""
     for family in families:
         if path := stage.scripts.get(f"{kind}@{family}"):
             return path
@@ -21,7 +22,7 @@ def has(stage: PlannedStage, kind: str) -> bool:
 
 
 def with_prelude(rendered: str, directory: str) -> str:
-    """``directory`` becomes RW_DIR. The prelude is never a template."""
+    """``directory`` becomes RW_DIR. Our prelude is never a template."""
     return (
         f"export RW_DIR={shlex.quote(directory)}\n{script('prelude').rstrip()}\n"
         f"# the role's script\n{rendered.rstrip()}\n"
@@ -29,7 +30,17 @@ def with_prelude(rendered: str, directory: str) -> str:
 
 
 async def ready(
-    scope: Scope, subject: Subject, path: str, values: Mapping[str, object], directory: str
+    scope: Scope,
+    subject: Subject,
+    path: str,
+    values: Mapping[str, object],
+    *,
+    directory: str,
+    families: Sequence[str],
 ) -> str:
-    source_id, text = scope.role_script(subject.stage, path)
-    return with_prelude(await scope.render(source_id, text, values), directory)
+    """The text to run. The role's prelude is rendered by itself, with the same values."""
+    paths = (chosen(subject.stage, "prelude", families), path)
+    parts = []
+    for source_id, text in (scope.role_script(subject.stage, p) for p in paths if p):
+        parts.append((await scope.render(source_id, text, values)).rstrip())
+    return with_prelude("\n".join(parts), directory)

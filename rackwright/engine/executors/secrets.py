@@ -117,7 +117,14 @@ class Secrets:
         place: Place = "os"
         host = await self._reach.host(subject.planned.id, place, patience_s=PATIENCE_S)
         values = context(self._scope, subject, 0, files={}, installing=False)
-        text = await scripts.ready(self._scope, subject, path, values, "/run/rackwright")
+        text = await scripts.ready(
+            self._scope,
+            subject,
+            path,
+            values,
+            directory="/run/rackwright",
+            families=host.families,
+        )
         return await host.shell.run(text, timeout_s=SCRIPT_TIMEOUT_S)
 
     def _leader(self, stage_index: int, source: SecretSource) -> Subject:

@@ -60,7 +60,7 @@ class PlannedStage:
     cluster_scoped: bool  # an init: never applied where a cluster id is known
     reboots: str | None  # "disk": after apply the machine leaves netboot and boots its disk
     apply_in: str  # "os" or "ramdisk"
-    scripts: Mapping[str, str]  # "check"|"apply"|"verify"[@family] -> path inside the role folder
+    scripts: Mapping[str, str]  # "check"|"apply"|...|"prelude"[@family] -> path in the role folder
     secrets: Mapping[str, SecretSource]
     outputs: tuple[str, ...]
     files: Mapping[str, str]  # name -> artifact reference; pushed before apply

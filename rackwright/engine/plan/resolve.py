@@ -187,10 +187,13 @@ def _with_scripts(
     known = _known(one, files, all_stages, graph)
     scripts: dict[str, str] = {}
     uses_labels = False
-    for kind, path in one.spec.scripts.items():
+    wanted = [(kind, path, one.spec.marks[kind]) for kind, path in one.spec.scripts.items()]
+    if wanted and one.role.prelude:
+        wanted.append(("prelude", one.role.prelude, one.role.prelude_mark or one.role.mark))
+    for kind, path, mark in wanted:
         variants = library.variants(one.role.name, path)
         if not variants:
-            _missing(library, one, path, one.spec.marks[kind], problems)
+            _missing(library, one, path, mark, problems)
         for family, variant in variants.items():
             scripts[f"{kind}@{family}" if family else kind] = variant
     paths = set(scripts.values())

@@ -1,5 +1,6 @@
 """Parsers and renderers of the executors, by cases."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,3 +132,36 @@ def test_a_script_outside_its_role_is_refused() -> None:
 def test_a_stage_of_no_executor_is_refused_at_once() -> None:
     with pytest.raises(OperatorError, match="ansible"):
         CompositeExecutor(fakes.plan(["m-1"], [fakes.stage("one", executor="ansible")]), {})
+
+
+def joined(scripts_of_stage: dict[str, str], families: tuple[str, ...]) -> str:
+    stage = replace(fakes.stage("one"), scripts=scripts_of_stage)
+    rack = Rack(stage, fakes.machine("m-1", origin=Origin.NETBOOT))
+    texts = {
+        "lib.sh": "of={{ machine }}\n",
+        "lib@debian.sh": "of=debian\n",
+        "check.sh": "echo {{ x }} $of\n",
+    }
+    scope = replace(rack.scope, script_text=lambda _role, path: texts[path])
+    return asyncio.run(
+        scripts.ready(
+            scope,
+            scope.subject(0),
+            "check.sh",
+            {"machine": "m", "x": 1},
+            directory="/run/d",
+            families=families,
+        )
+    )
+
+
+def test_a_roles_prelude_comes_between_ours_and_the_script() -> None:
+    text = joined({"check": "check.sh", "prelude": "lib.sh"}, ("alpine",))
+    assert text.startswith("export RW_DIR=/run/d\n")
+    assert text.endswith("\n}\n# the role's script\nof=m\necho 1 $of\n")
+
+
+def test_a_roles_prelude_is_chosen_by_family_and_may_be_absent() -> None:
+    by_family = {"check": "check.sh", "prelude": "lib.sh", "prelude@debian": "lib@debian.sh"}
+    assert joined(by_family, ("ubuntu", "debian")).endswith("script\nof=debian\necho 1 $of\n")
+    assert joined({"check": "check.sh"}, ("debian",)).endswith("script\necho 1 $of\n")

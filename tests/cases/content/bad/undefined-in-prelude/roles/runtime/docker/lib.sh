@@ -1,0 +1,1 @@
+name={{ machine.nmae | q }}
