@@ -97,7 +97,7 @@ def _pack(recipe: Recipe, root: Path, work: Path, store: Path) -> dict[str, Arti
     bundle_name = str(recipe.bundle["name"])
     staged, beside = _stage(work, "image"), _stage(work, "bundle")
     meta = pack_disk(root, work, staged)
-    bundle_meta = pack_bundle(root, work, beside / recipe.bundle["file"])
+    bundle_meta = pack_bundle(root, beside / recipe.bundle["file"])
     return {
         bundle_name: _publish(store, beside, bundle_name, recipe, bundle_meta),
         image_name: _publish(store, staged, image_name, recipe, meta),

@@ -4,6 +4,7 @@ The filesystem uses 4096-byte blocks, so that it fits drives of either sector si
 without a mount. Its UUID is fixed here and made anew by the install.
 """
 
+import hashlib
 import io
 import json
 import re
@@ -11,7 +12,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from rackwright.engine.images.artifact import hash_file
+from rackwright.engine.images.package import with_fast_data
 from rackwright.engine.images.root import EPOCH
 
 ROOTFS, ABOUT = "rootfs.ext4.zst", "image.json"
@@ -89,8 +90,8 @@ def make_filesystem(tree: Path, filesystem: Path, content_bytes: int) -> int:
     return size_bytes
 
 
-def pack_bundle(root: Path, work: Path, target: Path) -> dict[str, object]:
-    """A plain tar of the downloaded packages and their ``SHA256SUMS``; returns the meta."""
+def pack_bundle(root: Path, target: Path) -> dict[str, object]:
+    """A plain tar of the packages, recompressed, and their ``SHA256SUMS``; returns the meta."""
     names, sums = [], []
     with tarfile.open(root) as tar, tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as out:
         members = [m for m in tar if m.name.startswith(_BUNDLE_PREFIX) and m.isfile()]
@@ -100,10 +101,8 @@ def pack_bundle(root: Path, work: Path, target: Path) -> dict[str, object]:
                 continue
             stream = tar.extractfile(member)
             assert stream is not None
-            body = stream.read()
-            spool = work / "package"
-            spool.write_bytes(body)
-            sums.append(f"{hash_file(spool).sha256}  {name}\n")
+            body = with_fast_data(stream.read())
+            sums.append(f"{hashlib.sha256(body).hexdigest()}  {name}\n")
             names.append(name)
             add_bytes(out, name, body)
         if not names:

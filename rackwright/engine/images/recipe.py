@@ -20,6 +20,7 @@ NAMES: Mapping[str, str] = {
     "bundle/docker-debian-12": "debian-12",
     "workload/busybox": "busybox",
 }
+_PACKERS = ("cpio.py", "disk.py", "package.py", "ramdisk.py", "root.py", "workload.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Recipe:
                 name = str(path.relative_to(RECIPES))
                 parts[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         # the code that packs is an input too
-        for name in ("cpio.py", "disk.py", "ramdisk.py", "root.py", "workload.py"):
+        for name in _PACKERS:
             parts[name] = hashlib.sha256((Path(__file__).parent / name).read_bytes()).hexdigest()
         decided = [self.variant, self.suite, self.components, self.packages, parts]
         return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
