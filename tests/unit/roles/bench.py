@@ -4,6 +4,7 @@ The script is rendered by the product's own template language and preceded by it
 absolute paths lead into a directory of the test. ``sleep`` returns at once.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -21,13 +22,14 @@ ROLES = Path(rackwright.__file__).parent / "roles"
 PRELUDE = Path(rackwright.__file__).parent / "engine/executors/shell/prelude.sh"
 NODE = "n" * 25
 CLUSTER = "c" * 25
+INFO = "info --format {{json .}}"
 
 # Answers lie in files named by program, tried in order: a glob over the arguments, an exit code and
 # a text. A rule may be used up: then the next one that fits answers.
 _FAKE = r"""#!/bin/bash
 name=${0##*/} home=@HOME@
 printf '%s\n' "$name $*" >>"$home/calls"
-[ "$name" != curl ] || cat >"$home/curl-stdin"
+[ "$name" != curl ] || cat >>"$home/curl-stdin"
 index=0
 while IFS=$'\x1f' read -r pattern code times text; do
   index=$((index + 1))
@@ -100,10 +102,15 @@ def defaults(role: str) -> dict[str, Any]:
 
 
 def render(role: str, script: str, values: Mapping[str, Any]) -> str:
-    text = (ROLES / role / script).read_text()
+    """The script with its role's prelude before it, as the executor joins them."""
     params = defaults(role) | values["params"]
-    rendered: str = compile_template(environment(), text).render({**values, "params": params})
-    return rendered
+    prelude = Library.over_packaged().role(role).prelude
+    parts = []
+    for path in (prelude, script) if prelude != script else (script,):
+        if path:
+            template = compile_template(environment(), (ROLES / role / path).read_text())
+            parts.append(template.render({**values, "params": params}).rstrip())
+    return "\n".join(parts) + "\n"
 
 
 @dataclass
@@ -135,7 +142,12 @@ class Bench:
 
     def run(self, role: str, script: str, **values: Any) -> subprocess.CompletedProcess[str]:
         rendered = render(role, script, context(**values))
-        for absolute in ("/etc/docker", "/var/lib/rackwright", "/var/run/docker.sock"):
+        for absolute in (
+            "/etc/docker",
+            "/etc/rackwright",
+            "/var/lib/rackwright",
+            "/var/run/docker.sock",
+        ):
             rendered = rendered.replace(absolute, f"{self.home}{absolute}")
         text = f"export RW_DIR={self.home}/rw\n{PRELUDE.read_text()}\n{rendered}"
         bash = shutil.which("bash") or "bash"
@@ -156,22 +168,54 @@ class Bench:
 
     # the Docker of a Swarm node -------------------------------------------------------------------
 
-    def info(self, field_name: str, text: str, *, times: int = 0) -> None:
-        self.answer("docker", f"info --format {{{{{field_name}}}}}", text, times=times)
+    def info(self, state: str, *, error: str = "", times: int = 0) -> None:
+        """A node that is in no Swarm, or not yet."""
+        swarm = {"NodeID": "", "NodeAddr": "", "LocalNodeState": state, "Error": error}
+        self.answer("docker", INFO, info(swarm, str(self.home / "var/docker")), times=times)
 
-    def member(self, *, role: str = "manager", cluster: str = CLUSTER) -> None:
+    def member(
+        self, *, role: str = "manager", cluster: str = CLUSTER, by_api: bool = False
+    ) -> None:
         """An active member, with a node certificate as swarmkit issues it."""
         root = self.home / "var/docker"
         certificates = root / "swarm/certificates"
-        certificates.mkdir(parents=True)
+        certificates.mkdir(parents=True, exist_ok=True)
         (certificates / "swarm-node.crt").write_bytes(certificate(cluster, NODE, role))
-        self.info(".Swarm.LocalNodeState", "active")
-        self.info(".Swarm.ControlAvailable", "true" if role == "manager" else "false")
-        self.info(".Swarm.NodeID", NODE)
-        self.info(".Swarm.NodeAddr", "10.77.0.11")
-        self.info(".Swarm.Cluster.ID", cluster)
-        self.info(".DockerRootDir", str(root))
-        self.info(".Name", "n1")
+        swarm: dict[str, Any] = {
+            **{"NodeID": NODE, "NodeAddr": "10.77.0.11", "LocalNodeState": "active"},
+            **{"ControlAvailable": role == "manager", "Error": ""},
+            "RemoteManagers": [{"NodeID": "r" * 25, "Addr": "10.77.0.11:2377"}],
+        }
+        if role == "manager":
+            swarm["Cluster"] = {"ID": cluster, "Spec": {"Name": "default"}}
+        said = info(swarm, str(root))
+        if by_api:
+            self.answer("curl", "*http://localhost/info", said)
+        else:
+            self.answer("docker", INFO, said)
+
+
+def info(swarm: Mapping[str, Any], root: str) -> str:
+    """What a daemon says of itself, in the order in which moby's types.Info has it."""
+    return json.dumps(
+        {
+            "ID": "KXKI:QLYS",
+            "Driver": "overlay2",
+            "Plugins": {"Volume": ["local"]},
+            "LoggingDriver": "json-file",
+            "CgroupDriver": "systemd",
+            "CgroupVersion": "2",
+            "KernelVersion": "6.1.0-1",
+            "RegistryConfig": {"IndexConfigs": {"docker.io": {"Name": "docker.io"}}},
+            "DockerRootDir": root,
+            "NoProxy": "",
+            "Name": "n1",
+            "ServerVersion": "20.10.24+dfsg1",
+            "Swarm": swarm,
+            "ContainerdCommit": {"ID": "1.6.20", "Expected": "1.6.20"},
+        },
+        separators=(",", ":"),
+    )
 
 
 def certificate(cluster: str, node: str, role: str) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.roles.bench import Bench
+from tests.unit.roles.bench import INFO, Bench, info
 
 ROLE = "runtime/docker"
 SATISFIED, UNSATISFIED, UNKNOWN = 0, 10, 1
@@ -17,7 +17,10 @@ CONFIG = (
     '{"exec-opts": ["native.cgroupdriver=systemd"], "log-driver": "json-file", '
     '"log-opts": {"max-file": "3", "max-size": "10m"}}\n'
 )
-VERSION = "version --format {{.Server.Version}}"
+
+
+def about(version: str) -> str:
+    return info({}, "/var/lib/docker").replace("20.10.24+dfsg1", version)
 
 
 @pytest.fixture
@@ -30,27 +33,27 @@ def installed(bench: Bench) -> Bench:
 
 
 def test_running_docker_is_satisfied(installed: Bench) -> None:
-    installed.answer("docker", VERSION, "20.10.24+dfsg1")
+    installed.answer("docker", INFO, about("20.10.24+dfsg1"))
     done = installed.run(ROLE, "install/check.sh")
     assert done.returncode == SATISFIED, done.stderr
 
 
 def test_stopped_docker_is_unsatisfied(installed: Bench) -> None:
-    installed.answer("docker", VERSION, code=1)
+    installed.answer("docker", INFO, code=1)
     installed.answer("systemctl", "is-active docker.service", "inactive", code=3)
     done = installed.run(ROLE, "install/check.sh")
     assert (done.returncode, done.stderr) == (UNSATISFIED, "docker.service is not running\n")
 
 
 def test_docker_that_is_starting_is_waited_for(installed: Bench) -> None:
-    installed.answer("docker", VERSION, code=1, times=3)
-    installed.answer("docker", VERSION, "28.5.1")
+    installed.answer("docker", INFO, code=1, times=3)
+    installed.answer("docker", INFO, about("28.5.1"))
     installed.answer("systemctl", "is-active docker.service", "activating")
     assert installed.run(ROLE, "install/check.sh").returncode == SATISFIED
 
 
 def test_docker_that_is_active_and_silent_is_unknown(installed: Bench) -> None:
-    installed.answer("docker", VERSION, code=1)
+    installed.answer("docker", INFO, code=1)
     installed.answer("systemctl", "is-active docker.service", "active")
     assert installed.run(ROLE, "install/check.sh").returncode == UNKNOWN
 
@@ -64,7 +67,7 @@ def test_missing_old_disabled_and_reconfigured_docker_are_unsatisfied(bench: Ben
         assert done.returncode == UNSATISFIED
         said.append(done.stderr.strip())
         bench.answer("dockerd", "--version", "x")
-        bench.answer("docker", VERSION, "20.10.24")
+        bench.answer("docker", INFO, about("20.10.24"))
     assert said[0].startswith("Docker is not installed")
     assert said[1] == "docker.service is masked"
     assert "is missing" in bench.run(ROLE, "install/check.sh").stderr
@@ -83,13 +86,13 @@ def systemd(bench: Bench, *, active: bool) -> None:
 
 def test_apply_starts_a_stopped_docker_and_installs_nothing(installed: Bench) -> None:
     systemd(installed, active=False)
-    installed.answer("docker", VERSION, code=1, times=2)
-    installed.answer("docker", VERSION, "20.10.24")
+    installed.answer("docker", INFO, code=1, times=2)
+    installed.answer("docker", INFO, about("20.10.24"))
     done = installed.run(ROLE, "install/apply.sh")
     assert done.returncode == 0, done.stderr
     calls = installed.calls("systemctl")
     assert "systemctl start docker.service" in calls
-    assert "systemctl enable --quiet docker.service" in calls
+    assert "systemctl daemon-reload" not in calls
     assert not [c for c in installed.calls() if "restart" in c or c.startswith("apt-get")]
     assert not (installed.home / "etc/docker/daemon.json.before-rackwright").exists()
 
@@ -98,7 +101,7 @@ def test_apply_writes_a_changed_configuration_keeps_the_old_one_and_restarts(
     installed: Bench,
 ) -> None:
     systemd(installed, active=True)
-    installed.answer("docker", VERSION, "20.10.24")
+    installed.answer("docker", INFO, about("20.10.24"))
     (installed.home / "etc/docker/daemon.json").write_text('{"debug": true}\n')
     done = installed.run(
         ROLE, "install/apply.sh", params={"data_root": "/srv/docker", "log_max_size": "1g"}
@@ -134,23 +137,74 @@ def bundle(path: Path, files: dict[str, bytes], sums: dict[str, bytes] | None = 
 
 def install(bench: Bench, path: Path) -> subprocess.CompletedProcess[str]:
     systemd(bench, active=False)
-    bench.answer("dpkg-deb", "--field * Package", "docker.io")
-    bench.answer("dpkg-deb", "--field * Version", "20.10.24")
-    bench.answer("dpkg-query", "*", code=1)
     bench.answer("apt-get", "*", "apt was here")
+    bench.answer("dpkg", "*", "dpkg was here")
+    bench.answer("docker", INFO, about("20.10.24"))
     return bench.run(ROLE, "install/apply.sh", files={"bundle": str(path)})
 
 
 def test_apply_installs_from_the_bundle_without_a_network(bench: Bench, tmp_path: Path) -> None:
     path = bundle(tmp_path / "bundle.tar", {"a.deb": b"a", "b.deb": b"b"})
     done = install(bench, path)
-    # apt is not real, so Docker is still missing afterwards, and that is said.
-    assert done.returncode == 1
-    assert "has an older one" in done.stderr
-    [call] = bench.calls("apt-get")
-    assert "Dir::Etc::SourceList=/dev/null" in call
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    [simulated] = bench.calls("apt-get")  # no image of ours: whether it fits is asked first
+    assert "--simulate" in simulated
+    assert "Dir::Etc::SourceList=/dev/null" in simulated
+    [call] = bench.calls("dpkg")
+    assert "--refuse-downgrade" in call
     assert call.count(".deb") == 2
-    assert "apt was here" not in done.stdout
+    assert bench.calls("systemctl")[-1] == "systemctl start docker.service"
+    assert "systemctl daemon-reload" not in bench.calls()
+
+
+def test_apply_asks_apt_nothing_on_an_image_of_ours(bench: Bench, tmp_path: Path) -> None:
+    (bench.home / "etc/rackwright").mkdir()
+    (bench.home / "etc/rackwright/installed.json").write_text("{}")
+    assert install(bench, bundle(tmp_path / "bundle.tar", {"a.deb": b"a"})).returncode == 0
+    assert bench.calls("apt-get") == []
+
+
+def test_packages_that_do_not_fit_a_borrowed_machine_are_not_unpacked(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.answer("apt-get", "*", code=100)
+    done = install(bench, bundle(tmp_path / "bundle.tar", {"a.deb": b"a"}))
+    assert done.returncode == 1
+    assert "do not fit" in done.stderr
+    assert bench.calls("dpkg") == []
+
+
+def test_apply_waits_for_another_package_manager(bench: Bench, tmp_path: Path) -> None:
+    bench.answer("dpkg", "*", "dpkg: frontend lock was locked by another process", code=2, times=3)
+    assert install(bench, bundle(tmp_path / "b.tar", {"a.deb": b"a"})).returncode == 0
+    assert len(bench.calls("sleep")) == 3
+    bench.answer("dpkg", "*", "dpkg: error processing archive", code=1)
+    bench.tables["dpkg"] = []
+    bench.answer("dpkg", "*", "dpkg: error processing archive", code=1)
+    failed = bench.run(ROLE, "install/apply.sh", files={"bundle": str(tmp_path / "b.tar")})
+    assert (failed.returncode, "error processing" in failed.stderr) == (1, True)
+
+
+def test_the_packages_scripts_neither_start_docker_nor_reload_systemd(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """The stand-in that comes first in PATH while dpkg runs."""
+    fake = bench.home / "bin/dpkg"
+    path = bundle(tmp_path / "b.tar", {"a.deb": b"a"})
+    bench.answer("dpkg", "*")
+    fake.write_text(
+        "#!/bin/sh\nsystemctl --system daemon-reload\n"
+        "systemctl --quiet --system start docker.service\nsystemctl stop old.service\n"
+    )
+    fake.chmod(0o755)
+    systemd(bench, active=False)
+    bench.answer("apt-get", "*")
+    bench.answer("docker", INFO, about("20.10.24"))
+    done = bench.run(ROLE, "install/apply.sh", files={"bundle": str(path)})
+    assert done.returncode == 0, done.stderr
+    calls = bench.calls("systemctl")
+    assert "systemctl stop old.service" in calls
+    assert not [c for c in calls if "daemon-reload" in c or "--system start" in c]
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,16 @@ from typing import Any
 
 import pytest
 
-from tests.unit.roles.bench import CLUSTER, NODE, Bench
+from tests.unit.roles.bench import CLUSTER, INFO, NODE, Bench
 
 ROLE = "orchestrator/swarm"
 TOKEN = "SWMTKN-1-" + "a" * 50 + "-" + "b" * 25
 RECORDED = {"name": "demo", "id": CLUSTER}
 SATISFIED, UNSATISFIED, UNKNOWN = 0, 10, 1
+READY = (
+    '{"ID":"x","Status":{"State":"ready","Addr":"10.77.0.11"},'
+    '"ManagerStatus":{"Leader":true,"Reachability":"reachable","Addr":"10.77.0.11:2377"}}'
+)
 MEMBERS: dict[str, Any] = {
     "init": {
         "by_machine": {
@@ -32,12 +36,12 @@ MEMBERS: dict[str, Any] = {
 
 
 def test_init_check_of_a_node_in_no_swarm_is_unsatisfied(bench: Bench) -> None:
-    bench.info(".Swarm.LocalNodeState", "inactive")
+    bench.info("inactive")
     assert bench.run(ROLE, "init/check.sh").returncode == UNSATISFIED
 
 
 def test_init_check_waits_while_the_daemon_comes_back(bench: Bench) -> None:
-    bench.info(".Swarm.LocalNodeState", "pending", times=3)
+    bench.info("pending", times=3)
     bench.member()
     bench.answer("docker", "node ls")
     done = bench.run(ROLE, "init/check.sh", cluster=RECORDED)
@@ -53,8 +57,7 @@ def test_init_check_of_a_manager_is_satisfied_without_a_record_too(bench: Bench)
 
 @pytest.mark.parametrize("state", ["error", "locked", "pending"])
 def test_init_check_of_an_odd_state_is_unknown(bench: Bench, state: str) -> None:
-    bench.info(".Swarm.LocalNodeState", state)
-    bench.info(".Swarm.Error", "certificate has expired")
+    bench.info(state, error="certificate has expired")
     done = bench.run(ROLE, "init/check.sh")
     assert done.returncode == UNKNOWN
     assert "certificate has expired" in done.stderr
@@ -85,7 +88,7 @@ def test_init_check_of_a_dead_daemon_or_lost_quorum_is_unknown(bench: Bench) -> 
 
 
 def test_init_forms_one_swarm_and_says_no_token(bench: Bench) -> None:
-    bench.info(".Swarm.LocalNodeState", "inactive")
+    bench.info("inactive")
     bench.answer("docker", "swarm init *", f"To add a worker: docker swarm join --token {TOKEN}")
     done = bench.run(ROLE, "init/apply.sh")
     assert done.returncode == 0, done.stderr
@@ -96,21 +99,21 @@ def test_init_forms_one_swarm_and_says_no_token(bench: Bench) -> None:
 
 
 def test_init_never_applies_where_a_cluster_is_on_record(bench: Bench) -> None:
-    bench.info(".Swarm.LocalNodeState", "inactive")
+    bench.info("inactive")
     done = bench.run(ROLE, "init/apply.sh", cluster=RECORDED)
     assert done.returncode == 1
     assert bench.calls("docker") == []
 
 
 def test_init_applied_before_is_left_alone(bench: Bench) -> None:
-    bench.info(".Swarm.LocalNodeState", "active")
+    bench.info("active")
     assert bench.run(ROLE, "init/apply.sh").returncode == 0
     assert not [call for call in bench.calls("docker") if "swarm init" in call]
 
 
 def test_init_verify_tells_what_joins_need(bench: Bench) -> None:
     bench.member()
-    bench.answer("docker", "node inspect self*", "ready reachable")
+    bench.answer("docker", "node inspect * self", READY)
     done = bench.run(ROLE, "init/verify.sh")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
@@ -135,14 +138,18 @@ def test_mint_prints_the_token_alone_and_revoke_nothing(bench: Bench) -> None:
 
 
 def joining(bench: Bench, *, http: str = "200", code: int = 0) -> None:
-    bench.info(".Swarm.LocalNodeState", "inactive", times=1)
+    bench.info("inactive", times=1)
     bench.secret("join_token", TOKEN)
-    bench.answer("curl", "*", http, code=code)
+    bench.answer("curl", "*/swarm/join", http, code=code)
+
+
+def joins(bench: Bench) -> list[str]:
+    return [call for call in bench.calls("curl") if call.endswith("/swarm/join")]
 
 
 def test_join_sends_the_token_by_stdin_only(bench: Bench) -> None:
     joining(bench)
-    bench.info(".Swarm.LocalNodeState", "active")
+    bench.info("active")
     done = bench.run(ROLE, "join/apply.sh", outputs=MEMBERS)
     assert done.returncode == 0, done.stderr
     assert json.loads((bench.home / "curl-stdin").read_text()) == {
@@ -152,19 +159,18 @@ def test_join_sends_the_token_by_stdin_only(bench: Bench) -> None:
         "JoinToken": TOKEN,
     }
     assert TOKEN not in "\n".join(bench.calls()) + done.stdout + done.stderr
-    [call] = bench.calls("curl")
+    [call] = joins(bench)
     assert "--data-binary @-" in call
-    assert call.endswith("http://localhost/swarm/join")
 
 
 def test_join_that_times_out_is_waited_for_and_not_repeated(bench: Bench) -> None:
     joining(bench, http="", code=28)
-    bench.info(".Swarm.LocalNodeState", "inactive", times=1)
-    bench.info(".Swarm.LocalNodeState", "pending", times=4)
-    bench.info(".Swarm.LocalNodeState", "active")
+    bench.info("inactive", times=1)
+    bench.info("pending", times=4)
+    bench.info("active")
     done = bench.run(ROLE, "join/apply.sh", outputs=MEMBERS)
     assert done.returncode == 0, done.stderr
-    assert len(bench.calls("curl")) == 1
+    assert len(joins(bench)) == 1
 
 
 def test_join_that_is_refused_fails_and_hides_the_token(bench: Bench) -> None:
@@ -180,7 +186,7 @@ def test_what_is_no_token_is_never_sent(bench: Bench) -> None:
     bench.secret("join_token", 'x","JoinToken":"y')
     done = bench.run(ROLE, "join/apply.sh", outputs=MEMBERS)
     assert done.returncode == 1
-    assert bench.calls("curl") == []
+    assert joins(bench) == []
 
 
 @pytest.mark.parametrize(
@@ -199,7 +205,7 @@ def test_join_check_of_a_member(bench: Bench, role: str, wanted: str, answer: in
 
 
 def test_join_check_of_a_stranger_and_of_another_clusters_member(bench: Bench) -> None:
-    bench.info(".Swarm.LocalNodeState", "inactive", times=1)
+    bench.info("inactive", times=1)
     assert bench.run(ROLE, "join/check.sh", outputs=MEMBERS).returncode == UNSATISFIED
     bench.member(role="worker", cluster="x" * 25)
     done = bench.run(ROLE, "join/check.sh", outputs=MEMBERS)
@@ -292,17 +298,17 @@ def test_admit_never_costs_the_quorum(bench: Bench) -> None:
 
 # proof and witness ------------------------------------------------------------------------------
 
-INSPECT = f"node inspect --format {{{{.Status.State}}}}* {NODE}"
-IDS = "node ls --format {{.ID}} {{.Hostname}} {{.Status}}"
+IDS = "node ls --format {{.ID}} {{.Hostname}} {{.Status}} {{.Availability}} {{.ManagerStatus}}"
+RECORD = "config inspect*"
 CONFIGS = "config ls --filter label=rackwright.members=* --format {{.Name}}"
 
 
 def test_proof_of_this_membership_with_all_ready_is_satisfied(bench: Bench) -> None:
     bench.answer("docker", "node ls")
     bench.answer("docker", CONFIGS, "rackwright-proof-f00")
-    bench.answer("docker", INSPECT, "down active manager n1", times=2)
-    bench.answer("docker", INSPECT, "ready active manager n1 reachable")
-    bench.answer("docker", IDS, f"{NODE} n1 Ready")
+    bench.answer("docker", RECORD, "{}")
+    bench.answer("docker", IDS, f"{NODE} n1 Down Active Unreachable", times=2)
+    bench.answer("docker", IDS, f"{NODE} n1 Ready Active Leader")
     done = bench.run(ROLE, "proof/check.sh", outputs=MEMBERS)
     assert done.returncode == SATISFIED, done.stderr
 
@@ -312,8 +318,8 @@ def test_proof_that_was_not_made_or_no_longer_holds_is_unsatisfied(bench: Bench)
     bench.answer("docker", CONFIGS, times=1)
     assert bench.run(ROLE, "proof/check.sh", outputs=MEMBERS).returncode == UNSATISFIED
     bench.answer("docker", CONFIGS, "rackwright-proof-f00")
-    bench.answer("docker", INSPECT, "ready active manager n1 reachable")
-    bench.answer("docker", IDS, f"{NODE} n1 Ready\nold n1 Down")
+    bench.answer("docker", RECORD, "{}")
+    bench.answer("docker", IDS, f"{NODE} n1 Ready Active Leader\nold n1 Down Active ")
     done = bench.run(ROLE, "proof/check.sh", outputs=MEMBERS)
     assert done.returncode == UNSATISFIED
     assert "stale member old" in done.stderr
@@ -342,8 +348,7 @@ def test_another_membership_needs_another_proof(bench: Bench) -> None:
 
 def test_proof_evidence_of_a_large_cluster_stays_within_its_bound(bench: Bench) -> None:
     bench.answer("docker", CONFIGS, "rackwright-proof-f00")
-    bench.answer("docker", INSPECT, "ready active manager n1 reachable")
-    bench.answer("docker", IDS, f"{NODE} n1 Ready")
+    bench.answer("docker", IDS, f"{NODE} n1 Ready Active Leader")
     nodes = [{"machine": f"n{number}", "nonce": "f00"} for number in range(3000)]
     record = json.dumps(
         {"cluster_id": CLUSTER, "nonce": "f00", "nodes": nodes}, separators=(",", ":")
@@ -385,22 +390,20 @@ def test_witness_believes_only_this_proof_on_this_node(bench: Bench, line: str, 
 LEAVING = {
     "identify": {"by_machine": {"m-2": {"leaving_hostname": "n2", "leaving_node_id": "bbb"}}}
 }
-SELVES = "node ls --format {{.ID}} {{.Hostname}} {{.Self}}"
+SELVES = "node ls --format {{.ID}} {{.Hostname}} {{.Self}} {{.ManagerStatus}}"
 
 
 @pytest.mark.parametrize(
     ("managers", "says"),
     [
-        ("aaa Leader\nbbb Reachable\nccc Unreachable", "1 of 2 managers"),
-        ("bbb Leader", "no manager would stay"),
+        ("aaa n1 true Leader\nbbb n2 false Reachable\nccc n3 false Unreachable", "1 of 2 managers"),
+        ("aaa n1 false \nbbb n2 false Leader", "no manager would stay"),
     ],
 )
 def test_drain_is_refused_before_anything_where_no_quorum_stays(
     bench: Bench, managers: str, says: str
 ) -> None:
-    bench.answer("docker", "node ls")
-    bench.answer("docker", SELVES, "aaa n1 true\nbbb n2 false\nccc n3 false")
-    bench.answer("docker", MANAGERS, managers)
+    bench.answer("docker", SELVES, managers)
     done = bench.run(ROLE, "drain/apply.sh", outputs=LEAVING)
     assert done.returncode == 1
     assert says in done.stderr
@@ -408,7 +411,6 @@ def test_drain_is_refused_before_anything_where_no_quorum_stays(
 
 
 def test_drain_never_removes_the_manager_that_leads_it(bench: Bench) -> None:
-    bench.answer("docker", "node ls")
     bench.answer("docker", SELVES, "bbb n2 true\nccc n3 false")
     for script in ("drain/check.sh", "drain/apply.sh", "forget/check.sh"):
         assert bench.run(ROLE, script, outputs=LEAVING).returncode == 1
@@ -418,7 +420,6 @@ def test_drain_never_removes_the_manager_that_leads_it(bench: Bench) -> None:
 
 
 def test_drained_and_idle_is_satisfied(bench: Bench) -> None:
-    bench.answer("docker", "node ls")
     bench.answer("docker", SELVES, "aaa n1 true\nbbb n2 false")
     bench.answer("docker", "node inspect --format {{.Spec.Availability}}*", "drain worker")
     bench.answer("docker", "node inspect --format {{.Status.State}} bbb", "ready")
@@ -426,3 +427,60 @@ def test_drained_and_idle_is_satisfied(bench: Bench) -> None:
     bench.answer("docker", "node ps*", "")
     assert bench.run(ROLE, "drain/check.sh", outputs=LEAVING).returncode == UNSATISFIED
     assert bench.run(ROLE, "drain/check.sh", outputs=LEAVING).returncode == SATISFIED
+
+
+# how the daemon is asked -------------------------------------------------------------------------
+
+
+def by_api(bench: Bench) -> None:
+    bench.member(by_api=True)
+    bench.answer("curl", "*http://localhost/swarm", "{}")
+    bench.answer("curl", f"*http://localhost/nodes/{NODE}", READY)
+    bench.answer("curl", "*http://localhost/images/*/json", '{"Id":"sha256:f00","RepoTags":[]}')
+    bench.answer("curl", "*http://localhost/configs", '[{"ID":"x","Spec":{"Data":"e30="}}]')
+    bench.answer("docker", IDS, f"{NODE} n1 Ready Active Leader")
+
+
+@pytest.mark.parametrize(
+    ("script", "by_client"),
+    [
+        ("init/check.sh", 0),
+        ("init/verify.sh", 0),
+        ("join/check.sh", 0),
+        ("join/verify.sh", 0),
+        ("identify/verify.sh", 0),
+        ("proof/check.sh", 1),
+        ("proof/verify.sh", 1),
+    ],
+)
+def test_a_whole_member_is_asked_once_and_without_the_client(
+    bench: Bench, script: str, by_client: int
+) -> None:
+    by_api(bench)
+    params = {"role": "manager"}
+    done = bench.run(ROLE, script, outputs=MEMBERS, cluster=RECORDED, params=params)
+    assert done.returncode == 0, done.stderr
+    assert len(bench.calls("docker")) == by_client
+    assert len([c for c in bench.calls("curl") if c.endswith("/info")]) <= 1
+    assert not script.endswith("verify.sh") or json.loads(done.stdout) is not None
+
+
+def test_api_and_client_give_the_same_evidence(bench: Bench) -> None:
+    bench.member()
+    bench.answer("docker", "node inspect * self", READY)
+    by_client = bench.run(ROLE, "init/verify.sh")
+    by_api(bench)
+    assert bench.run(ROLE, "init/verify.sh").stdout == by_client.stdout != ""
+
+
+def test_a_client_without_a_daemon_says_nothing_of_a_swarm(bench: Bench) -> None:
+    """docker info with a template ends with 0 although no daemon answers (docker 20.10)."""
+    bench.answer("docker", INFO, '{"ID":"","ServerErrors":["Cannot connect"]}')
+    for script in ("init/check.sh", "join/check.sh", "leave/check.sh", "leave/verify.sh"):
+        done = bench.run(ROLE, script, outputs=MEMBERS)
+        assert (done.returncode, done.stderr) == (UNKNOWN, "dockerd does not answer\n"), script
+
+
+def test_nobody_joining_needs_no_admission(bench: Bench) -> None:
+    done = bench.run(ROLE, "admit/check.sh")
+    assert (done.returncode, bench.calls()) == (SATISFIED, [])

@@ -4,12 +4,9 @@ fail "cluster {{ cluster.name }} is on record as {{ cluster.id }}: no second one
 {% endif %}
 {% set address = machine.cluster_address or machine.address %}
 address={{ address | q }}
-{% raw %}
-ask() { timeout 30 docker info --format "{{$1}}"; }
-{% endraw %}
-
 [ -n "$address" ] || fail "this machine has no cluster address"
-[ "$(ask .Swarm.LocalNodeState)" = inactive ] || exit 0  # an earlier attempt got this far
+ask_node
+[ "$node_state" = inactive ] || exit 0  # an earlier attempt got this far
 docker swarm init --advertise-addr "$address:{{ params.listen_port }}" \
   --listen-addr "0.0.0.0:{{ params.listen_port }}" --data-path-port {{ params.data_path_port | q }} \
   {% for pool in params.address_pools %}

@@ -1,40 +1,23 @@
 # Join by the Engine API: the token reaches curl by stdin, and no command line. A join that times out
 # goes on in the background (moby, daemon/cluster/swarm.go): it is waited for, not repeated.
-{% set ns = namespace(id=cluster.id, addresses=[]) %}
+{% set ns = namespace(addresses=[]) %}
 {% for values in outputs.values() %}
 {% for given in values.by_machine.values() %}
-{% if given.cluster_id is defined %}
-{% set ns.id = given.cluster_id %}
-{% endif %}
 {% if given.manager_addr is defined and given.manager_addr %}
 {% set ns.addresses = ns.addresses + [given.manager_addr] %}
 {% endif %}
 {% endfor %}
 {% endfor %}
-wanted={{ ns.id | q }}
-{% raw %}
-ask() { timeout 30 docker info --format "{{$1}}"; }
-{% endraw %}
-state() {  # waits while a join or a start goes on
-  local now _
-  for _ in $(seq 30); do
-    now=$(ask .Swarm.LocalNodeState) || fail "dockerd does not answer"
-    [ "$now" = pending ] || break
-    sleep 2
-  done
-  printf '%s\n' "$now"
-}
-
 {% set address = machine.cluster_address or machine.address %}
-now=$(state)
-if [ "$now" = active ]; then
+ask_settled_node
+if [ "$node_state" = active ]; then
   {% if params.role == "manager" %}
-  fail "this node is a worker of the cluster: promote it on a manager (docker node promote $(ask .Name)), then apply again"
+  fail "this node is a worker of the cluster: promote it on a manager (docker node promote $node_name), then apply again"
   {% else %}
-  fail "this node is a manager of the cluster: demote it on another manager (docker node demote $(ask .Name)), then apply again"
+  fail "this node is a manager of the cluster: demote it on another manager (docker node demote $node_name), then apply again"
   {% endif %}
 fi
-[ "$now" = inactive ] || fail "this node's Swarm state is '$now': see 'docker info'"
+[ "$node_state" = inactive ] || fail "this node's Swarm state is '$node_state': see 'docker info'"
 command -v curl >/dev/null || fail "curl is missing here: install it, then apply again"
 token=$(secret join_token)
 [[ $token =~ ^SWMTKN-1-[a-z0-9]+-[a-z0-9]+$ ]] || fail "what was minted is no join token"
@@ -55,12 +38,12 @@ case $status in
   timeout | 5*) : "it may go on in the background" ;;
   *) fail "dockerd refused the join ($status): $(head -c 500 "$RW_DIR/join-answer")" ;;
 esac
-for _ in $(seq 60); do
-  now=$(ask .Swarm.LocalNodeState || true)
-  case $now in
+for ((try = 0; try < 60; try++)); do
+  try_node || true
+  case $node_state in
     active) exit 0 ;;
     inactive | error) [ "$status" = timeout ] || break ;;
   esac
   sleep 2
 done
-fail "the join did not end ($status, state '$now'): $(head -c 500 "$RW_DIR/join-answer" 2>/dev/null) $(ask .Swarm.Error)"
+fail "the join did not end ($status, state '$node_state'): $(head -c 500 "$RW_DIR/join-answer" 2>/dev/null) $node_error"

@@ -1,9 +1,4 @@
 # Has this machine left its Swarm?
-{% raw %}
-ask() { timeout 30 docker info --format "{{$1}}"; }
-{% endraw %}
-
-now=$(ask .Swarm.LocalNodeState)
-[ -n "$now" ] || fail "dockerd does not answer"
-[ "$now" = inactive ] || unsatisfied "this node's Swarm state is '$now'"
+ask_node
+[ "$node_state" = inactive ] || unsatisfied "this node's Swarm state is '$node_state'"
 satisfied

@@ -2,8 +2,11 @@
 image=rackwright/workload:{{ artifacts[params.workload].digest[:16] }}
 
 {% raw %}
-id=$(docker image inspect --format '{{.Id}}' "$image")
-[ -d /var/lib/rackwright/proof ] || fail "/var/lib/rackwright/proof is missing"
-about=$(timeout 30 docker info --format '"hostname":{{json .Name}},"node_state":{{json .Swarm.LocalNodeState}}')
+said=$(engine "/images/$image/json" || docker image inspect --format '{{json .}}' "$image")
 {% endraw %}
-printf '{"machine":"%s","image":"%s","image_id":"%s",%s}\n' {{ machine.name | q }} "$image" "$id" "$about"
+pick image_id Id "$said"
+[ -n "$image_id" ] || fail "$image is not loaded"
+[ -d /var/lib/rackwright/proof ] || fail "/var/lib/rackwright/proof is missing"
+ask_node
+printf '{"machine":"%s","image":"%s","image_id":"%s","hostname":"%s","node_state":"%s"}\n' \
+  {{ machine.name | q }} "$image" "$image_id" "$node_name" "$node_state"

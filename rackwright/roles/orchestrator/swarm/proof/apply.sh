@@ -17,37 +17,7 @@ members=(
   {{ row | q }}
 {% endfor %}
 )
-membership=$(printf '%s\n' "$cluster" "$image" "${members[@]}" | cut -d ' ' -f 1-5 | sha256sum | cut -c 1-64)
-{% raw %}
-# Each member as the manager sees it; troubles: what is wrong, a line each.
-look() {
-  local row id machine node role host boot seen wanted
-  troubles=
-  for row in "${members[@]}"; do
-    read -r id machine node role host boot <<<"$row"
-    seen=$(timeout 20 docker node inspect --format '{{.Status.State}} {{.Spec.Availability}} {{.Spec.Role}} {{.Description.Hostname}}{{with .ManagerStatus}} {{.Reachability}}{{end}}' "$node" 2>/dev/null || echo absent)
-    wanted="ready active $role $host"
-    [ "$role" != manager ] || wanted="$wanted reachable"
-    [ "$seen" = "$wanted" ] || troubles="$troubles$machine: the manager says '$seen', expected '$wanted'; "
-  done
-  while read -r node host boot; do
-    case " $expected_nodes " in *" $node "*) continue ;; esac
-    case " $expected_hosts " in *" $host "*) troubles="$troubles$host: stale member $node ($boot); " ;; esac
-  done < <(timeout 20 docker node ls --format '{{.ID}} {{.Hostname}} {{.Status}}')
-}
-{% endraw %}
-expected_nodes=$(printf '%s\n' "${members[@]}" | cut -d ' ' -f 3 | tr '\n' ' ')
-expected_hosts=$(printf '%s\n' "${members[@]}" | cut -d ' ' -f 5 | tr '\n' ' ')
-settle() {  # a node whose daemon has just started needs a few heartbeats
-  local _
-  for _ in $(seq "$1"); do
-    look
-    [ -n "$troubles" ] || return 0
-    sleep 2
-  done
-  return 1
-}
-
+hash_membership "$cluster" "$image"
 directory=/var/lib/rackwright/proof
 [ ${#members[@]} -gt 0 ] || fail "no machine of this run is a member"
 {% raw %}
@@ -55,17 +25,22 @@ directory=/var/lib/rackwright/proof
 for old in $(docker service ls --quiet --filter label=rackwright.proof); do docker service rm "$old" >/dev/null; done
 
 settle 60 || fail "$troubles"
+nodes=()
+for row in "${members[@]}"; do
+  read -r _ _ node _ <<<"$row"
+  nodes+=("$node")
+done
 nonce=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 service=rackwright-proof-${nonce:0:12}
 
 cleanup() {
   docker service rm "$service" >/dev/null 2>&1 || true
-  for node in $expected_nodes; do
+  for node in "${nodes[@]}"; do
     docker node update --label-rm rackwright.proof "$node" >/dev/null 2>&1 || true
   done
 }
 trap cleanup EXIT
-for node in $expected_nodes; do
+for node in "${nodes[@]}"; do
   docker node update --label-add "rackwright.proof=$nonce" "$node" >/dev/null
 done
 
@@ -87,20 +62,20 @@ docker service create --quiet --detach --no-resolve-image --name "$service" \
 running() {
   docker service ps --filter desired-state=running --no-trunc --format '{{.CurrentState}}' "$service" | grep -c '^Running' || true
 }
-for _ in $(seq 120); do
-  [ "$(running)" = ${#members[@]} ] && break
+for ((try = 0; try < 120; try++)); do
+  count=$(running)
+  [ "$count" = ${#members[@]} ] && break
   sleep 1
 done
-if [ "$(running)" != ${#members[@]} ]; then
+if [ "$count" != ${#members[@]} ]; then
   docker service ps --no-trunc --format '{{.Node}}: {{.CurrentState}} {{.Error}}' "$service" | head -c 2000 >&2
   timeout 20 docker service logs --raw --tail 3 "$service" >&2 || true
   fail "not every task of the proof runs"
 fi
 
-nodes='' missing=''
-for _ in $(seq 30); do
+for ((try = 0; try < 30; try++)); do
   log=$(timeout 30 docker service logs --raw "$service" 2>/dev/null | grep "^rackwright-proof $nonce " || true)
-  nodes='' missing=''
+  proved='' missing=''
   for row in "${members[@]}"; do
     read -r id machine node role host boot <<<"$row"
     said=$(grep " $node $host " <<<"$log" | tail -n 1 || true)
@@ -108,10 +83,7 @@ for _ in $(seq 30); do
     read -r _ _ _ _ task_id boot_seen <<<"$said"
     [ "$boot_seen" = "$boot" ] ||
       fail "$machine: the task ran on boot $boot_seen, the machine says it is on $boot"
-    seen_node=$(docker node ls --filter "name=$host" --format '{{.ID}} {{.Hostname}}' | sed -n "s/ $host\$//p")
-    seen_role=$(docker node inspect --format '{{.Spec.Role}}' "$node")
-    nodes="$nodes,{\"machine_id\":\"$id\",\"machine\":\"$machine\",\"name\":\"$host\",\"node_id\":\"$seen_node\",\"role\":\"$seen_role\",\"status\":\"ready\",\"nonce\":\"$nonce\",\"task\":\"$task_id\",\"boot_id\":\"$boot_seen\"}"
-    [ "$seen_node" = "$node" ] || fail "$machine: it calls itself $node, the manager knows it as $seen_node"
+    proved="$proved,{\"machine_id\":\"$id\",\"machine\":\"$machine\",\"name\":\"$host\",\"node_id\":\"$node\",\"role\":\"$role\",\"status\":\"ready\",\"nonce\":\"$nonce\",\"task\":\"$task_id\",\"boot_id\":\"$boot_seen\"}"
   done
   [ -n "$missing" ] || break
   sleep 2
@@ -121,7 +93,7 @@ done
 # The record lies in the Swarm itself: it outlives this manager and our history.
 old=$(docker config ls --quiet --filter label=rackwright.proof)
 printf '{"cluster_id":"%s","nonce":"%s","service":"%s","image":"%s","nodes":[%s]}\n' \
-  "$cluster" "$nonce" "$service" "$image" "${nodes#,}" |
+  "$cluster" "$nonce" "$service" "$image" "${proved#,}" |
   docker config create --label "rackwright.members=$membership" --label rackwright.proof=1 "$service" - >/dev/null
 for id in $old; do docker config rm "$id" >/dev/null; done
 {% endraw %}

@@ -8,13 +8,11 @@
 {% endfor %}
 {% endfor %}
 wanted={{ ns.nonce | q }}
-{% raw %}
-ask() { timeout 30 docker info --format "{{$1}}"; }
-{% endraw %}
 
 [ -n "$wanted" ] || fail "no proof was made in this run"
 read -r word nonce node host task boot </var/lib/rackwright/proof/last || fail "no task of a proof ran on this node"
 [ "$word $nonce" = "rackwright-proof $wanted" ] || fail "the last proof's task here printed another nonce"
-[ "$node" = "$(ask .Swarm.NodeID)" ] || fail "the task ran as node $node, this is $(ask .Swarm.NodeID)"
+ask_node
+[ "$node" = "$node_id" ] || fail "the task ran as node $node, this is $node_id"
 printf '{"nonce":"%s","node_id":"%s","hostname":"%s","task":"%s","boot_id":"%s","state":"%s"}\n' \
-  "$nonce" "$node" "$host" "$task" "$boot" "$(ask .Swarm.LocalNodeState)"
+  "$nonce" "$node" "$host" "$task" "$boot" "$node_state"

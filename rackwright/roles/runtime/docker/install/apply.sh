@@ -1,25 +1,12 @@
 # Install what is missing, write the configuration if it changed, start. Never reboots.
-{% set options = {"exec-opts": ["native.cgroupdriver=systemd"], "log-driver": "json-file",
-                  "log-opts": {"max-size": params.log_max_size,
-                               "max-file": params.log_max_file | string}} %}
-{% if params.data_root %}
-{% set options = dict(options, **{"data-root": params.data_root}) %}
-{% endif %}
-{% if params.registry_mirrors %}
-{% set options = dict(options, **{"registry-mirrors": params.registry_mirrors}) %}
-{% endif %}
-config=/etc/docker/daemon.json
-wanted={{ options | tojson | q }}
 min_version={{ params.min_version | q }}
 export DEBIAN_FRONTEND=noninteractive
 
 command -v systemctl >/dev/null || fail "no systemd here: Rackwright cannot keep Docker running"
 
 is_new_enough() {
-  local found
   command -v dockerd >/dev/null && command -v docker >/dev/null || return 1
-  found=$(dockerd --version | sed -E 's/^Docker version ([0-9.]+).*/\1/')
-  [ "$(printf '%s\n%s\n' "$min_version" "$found" | sort -V | head -n 1)" = "$min_version" ]
+  is_at_least "$min_version" "$(dockerd --version | sed -E 's/^Docker version ([0-9.]+).*/\1/')"
 }
 
 needs_apt() {
@@ -27,22 +14,35 @@ needs_apt() {
     fail "no apt-get here: install Docker $min_version or newer by hand, then apply again"
 }
 
-wanted_packages() {  # what the machine has in the same or a newer version stays as it is
-  local file name version
-  packages=()
-  for file in "$1"/*.deb; do
-    name=$(dpkg-deb --field "$file" Package)
-    version=$(dpkg-query --show --showformat='${db:Status-Status} ${Version}' "$name" 2>/dev/null || true)
-    case $version in
-      "installed "*) version=${version#installed } ;;
-      *) version= ;;
-    esac
-    if [ -z "$version" ] ||
-      dpkg --compare-versions "$version" lt "$(dpkg-deb --field "$file" Version)"; then
-      packages+=("$file")
-    fi
+# The packages' own scripts would have systemd read all its units anew, one after the other, and start
+# Docker in between. While they run, both wait for the end of this script.
+defer_systemctl() {  # DIRECTORY: where the stand-in goes, to be first in PATH
+  mkdir "$1"
+  cat >"$1/systemctl" <<STAND_IN
+#!/bin/sh
+case " \$* " in *" daemon-reload "* | *" start "*) exit 0 ;; esac
+exec $(command -v systemctl) "\$@"
+STAND_IN
+  chmod 0755 "$1/systemctl"
+}
+
+# What the machine has in the same or a newer version stays as it is. Another's lock is waited for.
+install_packages() {  # DIRECTORY
+  local try
+  if [ ! -e /etc/rackwright/installed.json ]; then  # no image of ours: are all dependencies there?
+    apt-get --quiet=2 --yes --simulate --allow-downgrades --no-install-recommends \
+      -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=/dev/null \
+      install "$1"/*.deb >/dev/null || fail "the bundle's packages do not fit this machine"
+  fi
+  defer_systemctl "$1/bin"
+  for ((try = 0; try < 90; try++)); do
+    PATH=$1/bin:$PATH dpkg --skip-same-version --refuse-downgrade --force-confold \
+      --install "$1"/*.deb >"$1/log" 2>&1 && return 0
+    grep -q 'lock' "$1/log" || break
+    sleep 2
   done
-  [ ${#packages[@]} -gt 0 ] || fail "the bundle holds nothing newer than what is installed"
+  tail -n 15 "$1/log" >&2
+  fail "dpkg could not install the bundle's packages"
 }
 
 from_bundle() {  # without a network: no source is configured for this call
@@ -63,11 +63,7 @@ from_bundle() {  # without a network: no source is configured for this call
     fail "a package of the bundle is not what its SHA256SUMS says"
   (cd "$directory" && [ "$(find . -name '*.deb' | wc -l)" = "$(wc -l <SHA256SUMS)" ]) ||
     fail "the bundle holds packages that its SHA256SUMS does not name"
-  wanted_packages "$directory"
-  apt-get --quiet=2 --yes --no-install-recommends \
-    -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=/dev/null \
-    -o APT::Sandbox::User=root -o DPkg::Lock::Timeout=180 -o Dpkg::Use-Pty=0 \
-    -o Dpkg::Options::=--force-confold install "${packages[@]}" >&2
+  install_packages "$directory"
 }
 
 from_apt() {
@@ -84,7 +80,7 @@ say_why() {
 
 is_changed=
 {% if params.manage_config %}
-if [ ! -e "$config" ] || [ "$(cat "$config")" != "$wanted" ]; then
+if [ ! -e "$config" ] || [ "$(<"$config")" != "$wanted" ]; then
   mkdir -p "${config%/*}"
   chmod 0755 "${config%/*}"
   if [ -e "$config" ] && [ ! -e "$config.before-rackwright" ]; then
@@ -106,24 +102,31 @@ if ! is_new_enough; then
   {% else %}
   from_apt
   {% endif %}
-  is_new_enough || fail "Docker $min_version or newer was asked for, and this source has an older one"
+  is_changed=yes
 fi
 
-systemctl daemon-reload
-systemctl reset-failed docker.service docker.socket containerd.service 2>/dev/null || true
-systemctl enable --quiet docker.service
-if systemctl is-active --quiet containerd.service || systemctl cat containerd.service >/dev/null 2>&1; then
-  systemctl enable --quiet containerd.service
+# On a slow machine systemd takes seconds to read its units anew, and enabling one makes it do so.
+for unit in docker.service containerd.service; do
+  case $(systemctl is-enabled "$unit" 2>/dev/null || true) in
+    disabled) systemctl enable --quiet "$unit" ;;
+  esac
+done
+case $(systemctl show --property NeedDaemonReload --value docker.service docker.socket containerd.service) in
+  *yes*) systemctl daemon-reload ;;
+esac
+start=start
+if [ -n "$is_changed" ] && systemctl is-active --quiet docker.service; then start=restart; fi
+if ! systemctl "$start" docker.service; then  # it may have failed too often before
+  systemctl reset-failed docker.service docker.socket containerd.service 2>/dev/null || true
+  systemctl "$start" docker.service || say_why "docker.service did not $start"
 fi
-if [ -n "$is_changed" ] && systemctl is-active --quiet docker.service; then
-  systemctl restart docker.service || say_why "docker.service did not restart"
-else
-  systemctl start docker.service || say_why "docker.service did not start"
-fi
-{% raw %}
-for _ in $(seq 60); do
-  timeout 20 docker version --format '{{.Server.Version}}' >/dev/null 2>&1 && exit 0
+for ((try = 0; try < 60; try++)); do
+  if said=$(ask_docker); then
+    pick version ServerVersion "$said"
+    is_at_least "$min_version" "$version" ||
+      fail "Docker $min_version or newer was asked for, and this source has $version"
+    exit 0
+  fi
   sleep 1
 done
-{% endraw %}
 say_why "dockerd does not answer"
