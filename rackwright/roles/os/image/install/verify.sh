@@ -17,31 +17,38 @@ expect() {  # what, have, want
   [ "$2" = "$3" ] || fail "$1 is '$2', expected '$3'"
 }
 
-expect "the installation" "$(jq -er .install_id "$marker")" "$want_install"
-expect "the machine" "$(jq -er .machine_id "$marker")" {{ machine.id | q }}
-expect "the image" "$(jq -er .image_digest "$marker")" "$want_digest"
-
-root_source=$(findmnt --noheadings --output SOURCE /)
-root_drive=$(lsblk --noheadings --nodeps --output PKNAME "$root_source" | tr -d ' ')
-[ -n "$root_drive" ] || fail "the root filesystem $root_source is on no partition of a drive"
-drive=$(lsblk --json --bytes --nodeps --output NAME,SERIAL,WWN,MODEL,SIZE,LOG-SEC "/dev/$root_drive" \
-  | jq -c 'def text: (. // "") | gsub("^\\s+|\\s+$"; "");
-           .blockdevices[0] | {serial: (.serial | text), wwn: (.wwn | text), model: (.model | text),
-                               size, sector: ."log-sec"}')
-expect "the root drive's serial" "$(jq -r .serial <<< "$drive")" "$want_serial"
-[ -z "$want_bytes" ] || expect "the root drive's size" "$(jq -r .size <<< "$drive")" "$want_bytes"
+mapfile -t marked < <(jq -r '.install_id, .machine_id, .image_digest' "$marker")
+expect "the installation" "${marked[0]:-}" "$want_install"
+expect "the machine" "${marked[1]:-}" {{ machine.id | q }}
+expect "the image" "${marked[2]:-}" "$want_digest"
 
 . /etc/os-release
-machine_id=$(cat /etc/machine-id)
+machine_id=$(</etc/machine-id)
 [ ${#machine_id} = 32 ] || fail "the machine-id is not set"
+firmware=bios
+[ ! -d /sys/firmware/efi ] || firmware=uefi
 
-jq -nc --argjson drive "$drive" --slurpfile marker "$marker" \
-  --arg os "$PRETTY_NAME" --arg os_id "$ID $VERSION_ID" --arg os_machine_id "$machine_id" \
-  --arg boot_id "$(cat /proc/sys/kernel/random/boot_id)" --arg kernel "$(uname -r)" \
-  --arg hostname "$(uname -n)" --arg root "$root_source" \
-  --arg firmware "$([ -d /sys/firmware/efi ] && echo uefi || echo bios)" \
-  '{os: $os_id, os_pretty_name: $os, machine_id: $os_machine_id, boot_id: $boot_id, kernel: $kernel,
-    hostname: $hostname, firmware: $firmware, root: $root, drive_serial: $drive.serial,
-    drive_wwn: $drive.wwn, drive_model: $drive.model, drive_size_bytes: $drive.size,
-    drive_sector_bytes: $drive.sector, image_digest: $marker[0].image_digest,
-    install_id: $marker[0].install_id, generation: $marker[0].generation}'
+# The root drive's serial and size, then the evidence. Each start of a program counts on a slow machine.
+root_source=$(findmnt --noheadings --output SOURCE /)
+mapfile -t found < <(
+  lsblk --json --bytes --inverse --output NAME,SERIAL,WWN,MODEL,SIZE,LOG-SEC "$root_source" |
+    jq -rc --slurpfile marker "$marker" \
+      --arg os "$PRETTY_NAME" --arg os_id "$ID $VERSION_ID" --arg os_machine_id "$machine_id" \
+      --arg boot_id "$(</proc/sys/kernel/random/boot_id)" --arg root "$root_source" \
+      --arg kernel "$(</proc/sys/kernel/osrelease)" --arg hostname "$(</proc/sys/kernel/hostname)" \
+      --arg firmware "$firmware" '
+      def text: (. // "") | gsub("^\\s+|\\s+$"; "");
+      .blockdevices[0].children[0]
+      | (.serial | text), .size,
+        {os: $os_id, os_pretty_name: $os, machine_id: $os_machine_id, boot_id: $boot_id,
+         kernel: $kernel, hostname: $hostname, firmware: $firmware, root: $root,
+         drive_serial: (.serial | text), drive_wwn: (.wwn | text), drive_model: (.model | text),
+         drive_size_bytes: .size, drive_sector_bytes: ."log-sec",
+         image_digest: $marker[0].image_digest, install_id: $marker[0].install_id,
+         generation: $marker[0].generation}'
+)
+[ ${#found[@]} = 3 ] && [ "${found[1]}" != null ] ||
+  fail "the root filesystem $root_source is on no partition of a drive"
+expect "the root drive's serial" "${found[0]}" "$want_serial"
+[ -z "$want_bytes" ] || expect "the root drive's size" "${found[1]}" "$want_bytes"
+printf '%s\n' "${found[2]}"
