@@ -15,6 +15,7 @@ from rackwright.api.cli import (
     lab,
     machine,
     plan,
+    report,
     run,
     serve,
     session,
@@ -30,6 +31,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+run.app.command("report")(report.run_report)
+run.app.command("explain")(report.run_explain)
+plan.app.command("diff")(report.plan_diff)
+workflow.app.command("graph")(report.workflow_graph)
 app.add_typer(machine.app, name="machine")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(plan.app, name="plan")

@@ -29,7 +29,7 @@ def list_runs(fmt: OutputOption = output.Format.TABLE) -> None:
 def show(run: RunId = "", fmt: OutputOption = output.Format.TABLE) -> None:
     """One run: stages, machines, failures."""
     with session() as client:
-        found = client.get(f"/v1/runs/{_resolve(client, run)}")
+        found = client.get(f"/v1/runs/{resolve(client, run)}")
     if fmt is not output.Format.TABLE:
         output.emit(fmt, found)
         return
@@ -45,7 +45,7 @@ def tasks(
 ) -> None:
     """Every task of a run, with its evidence."""
     with session() as client:
-        rows = client.get(f"/v1/runs/{_resolve(client, run)}/tasks")["items"]
+        rows = client.get(f"/v1/runs/{resolve(client, run)}/tasks")["items"]
     rows = [row for row in rows if not machine or row["machine"] == machine]
     output.emit(fmt, rows, ("machine", "stage", "state", "attempt", "error"))
 
@@ -54,14 +54,14 @@ def tasks(
 def watch(run: RunId = "") -> None:
     """Follow a run until it ends; Ctrl-C only stops watching."""
     with session() as client:
-        raise typer.Exit(exit_code(finish(client, _resolve(client, run))))
+        raise typer.Exit(exit_code(finish(client, resolve(client, run))))
 
 
 @app.command("resume")
 def resume(run: RunId = "", fmt: OutputOption = output.Format.TABLE) -> None:
     """Take a run up again that its controller left, or whose failures may now succeed."""
     with session() as client:
-        run_id = _resolve(client, run)
+        run_id = resolve(client, run)
         client.post(f"/v1/runs/{run_id}/resume")
         final = finish(client, run_id)
     if fmt is not output.Format.TABLE:
@@ -73,7 +73,7 @@ def resume(run: RunId = "", fmt: OutputOption = output.Format.TABLE) -> None:
 def cancel(run: RunId = "", yes: YesOption = False) -> None:
     """Start nothing more; end what runs."""
     with session() as client:
-        run_id = _resolve(client, run)
+        run_id = resolve(client, run)
         if not confirm(f"Cancel run {run_id}?", yes=yes):
             raise typer.Exit(Exit.REFUSED)
         client.post(f"/v1/runs/{run_id}/cancel")
@@ -86,7 +86,7 @@ def pause(
 ) -> None:
     """Start nothing more until `--off`; what runs goes on."""
     with session() as client:
-        run_id = _resolve(client, run)
+        run_id = resolve(client, run)
         client.post(f"/v1/runs/{run_id}/pause", {"paused": not off})
     output.note(f"run {run_id} {'goes on' if off else 'is paused'}")
 
@@ -98,7 +98,7 @@ def retry(
 ) -> None:
     """Take failed tasks, and what they blocked, up again."""
     with session() as client:
-        run_id = _resolve(client, run)
+        run_id = resolve(client, run)
         client.post(f"/v1/runs/{run_id}/retry", {"machine": machine})
         raise typer.Exit(exit_code(finish(client, run_id)))
 
@@ -112,7 +112,7 @@ def skip(
 ) -> None:
     """Count one task as done, with a reason."""
     with session() as client:
-        run_id = _resolve(client, run)
+        run_id = resolve(client, run)
         client.post(
             f"/v1/runs/{run_id}/skip", {"machine": machine, "stage": stage, "reason": reason}
         )
@@ -158,7 +158,7 @@ def _print_event(event: dict[str, Any], fmt: output.Format) -> None:
         output.emit_one_of_many(fmt, event)
 
 
-def _resolve(client: Client, run: str) -> str:
+def resolve(client: Client, run: str) -> str:
     if run:
         return run
     found = client.get("/v1/runs", limit=1)["items"]

@@ -2,13 +2,12 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rackwright.api.cli import output
+from rackwright.api.cli import output, report
 from rackwright.api.cli.session import Exit, OutputOption, read_text, settings
 from rackwright.engine.content.errors import ContentError, ContentErrors
 from rackwright.engine.plan.inputs import LimitConfig
@@ -16,8 +15,6 @@ from rackwright.engine.plan.inputs import LimitConfig
 if TYPE_CHECKING:
     from rackwright.api.simulation import Simulated, Simulation
     from rackwright.engine.simulate.fault_file import Rule
-
-SHOWN = 20  # failures by cause in the table
 
 
 def simulate(
@@ -120,19 +117,11 @@ def _limit(text: str) -> tuple[str, int]:
 
 def as_data(found: "Simulated") -> dict[str, Any]:
     """Everything, for JSON and YAML; failures are counted by cause."""
-    told = found.report
+    from rackwright.api.owner.reports import report_view
+
     return {
+        **report_view(found.report),
         "run": found.run_id,
-        "status": found.status.name.lower(),
-        "makespan_s": round(told.wall_s, 3),
-        "critical_path": [asdict(step) for step in told.critical_path],
-        "stages": [asdict(stage) for stage in told.stages],
-        "failures": len(told.failures),
-        "causes": [
-            {"stage": stage, "error": error, "machines": count}
-            for stage, error, count in told.causes
-        ],
-        "blocked": list(told.blocked),
         "faults_may_strike": list(found.hits),
         "journal_sha256": found.journal_digest,
         "attempts": found.attempts,
@@ -145,44 +134,13 @@ def as_data(found: "Simulated") -> dict[str, Any]:
 
 
 def _print(found: "Simulated") -> None:
-    told = found.report
     output.print_fields(
         {
-            "status": found.status.name.lower(),
-            "makespan": output.duration(told.wall_s) + " (virtual)",
-            "critical path": " -> ".join(
-                f"{step.stage} {output.duration(step.added_s)}" for step in told.critical_path
-            ),
-            "attempts": found.attempts,
-            "wall": f"compile {found.compile_s:.1f}s, run {found.run_s:.1f}s, "
+            "simulated in": f"compile {found.compile_s:.1f}s, run {found.run_s:.1f}s, "
             f"report {found.report_s:.1f}s",
-            "tasks per second": round(found.tasks_per_s),
+            "attempts": f"{found.attempts}, {found.tasks_per_s:.0f} a second",
             "memory": output.size(found.peak_rss_bytes),
             "journal": found.journal_digest,
         }
     )
-    rows = [
-        {
-            "stage": stage.name,
-            "machines": stage.machines,
-            "changed": stage.changed,
-            "satisfied": stage.satisfied,
-            "skipped": stage.skipped,
-            "failed": stage.failed,
-            "blocked": stage.blocked,
-            "attempts": stage.attempts,
-            "p50": f"{stage.median_s:.0f}s",
-            "p99": f"{stage.p99_s:.0f}s",
-            "slowest": stage.slowest,
-        }
-        for stage in told.stages
-    ]
-    output.print_rows(rows, tuple(rows[0]) if rows else ())
-    causes = [
-        {"failed in": stage, "machines": count, "cause": error}
-        for stage, error, count in told.causes[:SHOWN]
-    ]
-    if causes:
-        output.print_rows(causes, ("failed in", "machines", "cause"))
-    for reason in told.blocked[:SHOWN]:
-        output.note(f"blocked: {reason}")
+    report.print_report(as_data(found))

@@ -26,6 +26,7 @@ from rackwright.api.owner.directory import InventoryDirectory
 from rackwright.api.owner.events import EventService
 from rackwright.api.owner.machines import MachineService
 from rackwright.api.owner.plans import PlanService
+from rackwright.api.owner.reports import ReportService
 from rackwright.api.owner.runs import RunService
 from rackwright.api.owner.services import Services
 from rackwright.api.settings import Settings
@@ -112,6 +113,7 @@ class Owner:
             runs=runs,
             clusters=ClusterService(inventory),
             events=EventService(inventory, runs.is_live),
+            reports=ReportService(inventory, plans, runs),
         )
         await self._serve(self.services)
 

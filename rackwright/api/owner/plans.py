@@ -47,7 +47,7 @@ class PlanService:
 
     async def cluster(self, text: str, filename: str, reinstall: Sequence[str]) -> dict[str, Any]:
         """Raises ContentErrors, NeedsDiscoveryError, and OperatorError for what may not be done."""
-        library = self._library()
+        library = self.library()
         spec = parse_spec(text, filename)
         views = self._inventory.machines(limit=None)
         members = dict(_members(self._inventory, spec.cluster))
@@ -75,7 +75,7 @@ class PlanService:
                 "no machine to discover",
                 hint="enrol machines first, or name them; see `rackwright machine list`",
             )
-        library = self._library()
+        library = self.library()
         plan = compile_plan(
             library=library,
             workflow="discover",
@@ -88,7 +88,7 @@ class PlanService:
     async def take_in(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Store a plan file. Raises OperatorError if it was altered, or its content is gone."""
         plan = plan_from_json(document)
-        library = self.library_of(plan.digest) if self._has_copy(plan.digest) else self._library()
+        library = self.library_of(plan.digest) if self._has_copy(plan.digest) else self.library()
         return await self._keep(library, plan)
 
     def page(self, limit: int) -> list[dict[str, Any]]:
@@ -139,14 +139,14 @@ class PlanService:
         return compute
 
     def workflow_names(self) -> tuple[str, ...]:
-        return self._library().workflow_names()
+        return self.library().workflow_names()
 
     def check_workflow(self, name: str) -> dict[str, Any]:
         """The workflow's stages, with every role, param and template checked.
 
         Raises ContentErrors.
         """
-        library = self._library()
+        library = self.library()
         found = library.workflow(name)
         resolve(library, found, None)
         stages = [
@@ -160,7 +160,8 @@ class PlanService:
         ]
         return {"name": name, "groups": list(found.groups), "stages": stages}
 
-    def _library(self) -> Library:
+    def library(self) -> Library:
+        """Content as it is now."""
         return Library.over_packaged(self._content)
 
     def _has_copy(self, digest: str) -> bool:

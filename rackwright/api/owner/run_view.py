@@ -12,8 +12,11 @@ from rackwright.engine.run import words
 from rackwright.engine.run.runner import Runner
 from rackwright.engine.schedule.events import RunStatus, TaskState
 from rackwright.inventory.facade import Inventory
+from rackwright.inventory.projection import TaskState as TaskInState
 from rackwright.inventory.values import RunView, TaskView
 
+TOLD = 2000  # tasks whose errors are shown
+_TELLING = (TaskState.FAILED, TaskState.BLOCKED, TaskState.CANCELLED, TaskState.BACKOFF)
 COUNTED = ("changed", "satisfied", "skipped", "failed", "blocked", "cancelled")
 
 
@@ -41,14 +44,16 @@ class RunViews:
     def show(self, run_id: str) -> dict[str, Any]:
         view = self._inventory.run(run_id)
         plan = self._plans.get(view.plan_digest)
-        tasks = self._inventory.tasks(run_id, limit=len(plan.machines) * len(plan.stages))
+        tasks = self._inventory.task_states(run_id)
         states = Counter(_state(task) for task in tasks)
+        told = self._inventory.tasks(run_id, states=_TELLING, limit=TOLD)
+        errors = {(task.stage, task.machine): task.error for task in told}
         return {
             **self._head(view),
             "counts": {name: states.get(name, 0) for name in COUNTED},
             "stages": _stages(plan, tasks),
-            "machines": _machines(plan, tasks),
-            "failures": [self._failure(run_id, task) for task in tasks if _state(task) == "failed"],
+            "machines": _machines(plan, tasks, errors),
+            "failures": [_failure(task) for task in told if task.state == TaskState.FAILED],
         }
 
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
@@ -100,24 +105,18 @@ class RunViews:
         # The last task has ended, and its machines are being released: not over yet.
         return "paused" if status is RunStatus.PAUSED else "running"
 
-    def _failure(self, run_id: str, task: TaskView) -> dict[str, Any]:
-        console = ""
-        events = self._inventory.attempts(run_id, stage=task.stage, machine=task.machine)
-        for event in reversed(events):
-            payload = _json(event.payload)
-            if event.kind == "ended" and isinstance(payload, dict):
-                console = str(payload.get("console") or "")
-                break
-        return {
-            "machine": task.machine_name,
-            "stage": task.stage_name,
-            "attempt": task.attempt,
-            "error": task.error,
-            "console": console,
-        }
+
+def _failure(task: TaskView) -> dict[str, Any]:
+    return {
+        "machine": task.machine_name,
+        "stage": task.stage_name,
+        "attempt": task.attempt,
+        "error": task.error,
+        "console": task.console,
+    }
 
 
-def _stages(plan: Plan, tasks: list[TaskView]) -> list[dict[str, Any]]:
+def _stages(plan: Plan, tasks: list[TaskInState]) -> list[dict[str, Any]]:
     counts: list[Counter[str]] = [Counter() for _ in plan.stages]
     for task in tasks:
         counts[task.stage][_state(task)] += 1
@@ -135,10 +134,12 @@ def _stages(plan: Plan, tasks: list[TaskView]) -> list[dict[str, Any]]:
     return rows
 
 
-def _machines(plan: Plan, tasks: list[TaskView]) -> list[dict[str, Any]]:
+def _machines(
+    plan: Plan, tasks: list[TaskInState], errors: Mapping[tuple[int, int], str]
+) -> list[dict[str, Any]]:
     """Where each machine is: its first running or failed task, else its last."""
     rank = {"running": 0, "backoff": 1, "failed": 2, "blocked": 3}
-    best: dict[int, TaskView] = {}
+    best: dict[int, TaskInState] = {}
     for task in tasks:
         seen = best.get(task.machine)
         if seen is None or (rank.get(_state(task), 9), -task.stage) < (
@@ -153,16 +154,16 @@ def _machines(plan: Plan, tasks: list[TaskView]) -> list[dict[str, Any]]:
             {
                 "id": machine.id,
                 "name": machine.name,
-                "stage": now.stage_name if now else "",
+                "stage": plan.stages[now.stage].name if now else "",
                 "state": _state(now) if now else "waiting",
                 "attempt": now.attempt if now else 0,
-                "error": now.error if now else "",
+                "error": errors.get((now.stage, now.machine), "") if now else "",
             }
         )
     return rows
 
 
-def _state(task: TaskView) -> str:
+def _state(task: TaskView | TaskInState) -> str:
     return TaskState(task.state).name.lower()
 
 

@@ -6,6 +6,7 @@ from rackwright.api.owner.clusters import ClusterService
 from rackwright.api.owner.events import EventService
 from rackwright.api.owner.machines import MachineService
 from rackwright.api.owner.plans import PlanService
+from rackwright.api.owner.reports import ReportService
 from rackwright.api.owner.runs import RunService
 from rackwright.api.settings import Settings
 
@@ -19,3 +20,4 @@ class Services:
     runs: RunService
     clusters: ClusterService
     events: EventService
+    reports: ReportService
