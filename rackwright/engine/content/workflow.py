@@ -45,6 +45,7 @@ class NeedSpec:
     mark: Mark
     wait: Wait = "same"
     amount: int = 0
+    where_present: bool = False  # ``wait: same`` was written: met where the stage is not on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +228,8 @@ def _need(node: Node, stage: str, problems: Problems) -> NeedSpec:
         return NeedSpec(target, node.mark)
     if wait.value == "all":
         return NeedSpec(target, node.mark, "all")
+    if wait.value == "same":
+        return NeedSpec(target, node.mark, where_present=True)
     if wait.value == "settled":
         return NeedSpec(target, node.mark, "settled")
     found = amount(wait.value)
@@ -234,7 +237,7 @@ def _need(node: Node, stage: str, problems: Problems) -> NeedSpec:
         problems.add(
             wait.mark,
             f"stage {stage} waits for {str(wait.value)[:60]!r}",
-            "write all, settled, a number such as 3, or a percentage such as 50%",
+            "write all, settled, same, a number such as 3, or a percentage such as 50%",
         )
         return NeedSpec(target, node.mark, "all")
     kind: Wait = "percent" if found.is_percent else "count"

@@ -124,8 +124,11 @@ def _check_need(
     groups: Mapping[str, GroupSpec],
     problems: Problems,
 ) -> None:
-    """A need without wait means the same machine: the needed stage must concern it."""
-    if need.wait != "same":
+    """A need without wait means the same machine: the needed stage must concern it.
+
+    Where ``wait: same`` is written out the need counts only on machines that the stage is on.
+    """
+    if need.wait != "same" or need.where_present:
         return
     ours, theirs = _pools(stage, groups), _pools(needed, groups)
     is_covered = theirs is None or (ours is not None and ours <= theirs)
@@ -135,7 +138,7 @@ def _check_need(
     problems.add(
         need.mark,
         f"stage {stage.name} needs {need.stage} on the same machine, but that is on {where}",
-        f"write {{stage: {need.stage}, wait: all}}",
+        f"write {{stage: {need.stage}, wait: all}}, or wait: same where it may be absent",
     )
 
 

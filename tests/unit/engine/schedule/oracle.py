@@ -98,6 +98,7 @@ class Oracle:
         self.finished: RunStatus | None = None
         self.settled: set[int] = set()
         self.applied: Counter[Key] = Counter()
+        self.proven: set[Key] = set()  # succeeded by a full attempt since it was last opened
         self._watch_barriers()
 
     def key(self, task: int) -> Key:
@@ -142,6 +143,8 @@ class Oracle:
             self.applied[key] += 1
         if result in (Result.SATISFIED, Result.CHANGED):
             changed = result == Result.CHANGED and not probing
+            if not probing:
+                self.proven.add(key)
             self._over(key, TaskState.CHANGED if changed else TaskState.SATISFIED)
         elif result == Result.UNSATISFIED and probing:
             self.retries_used[key] = 0
@@ -294,7 +297,11 @@ class Oracle:
         size = sum(1 for s, _ in self.in_wave if s == stage)
         if shape.max_parallel:
             assert size <= shape.max_parallel, f"wave of {stage} exceeded: {size}"
-        good = sum(1 for x in self.of_stage(stage) if x in GOOD)
+        good = sum(
+            1
+            for k, x in self.state.items()
+            if k[0] == stage and x in GOOD and (k in self.proven or not shape.destructive)
+        )
         if good < shape.canary:
             assert size + good <= shape.canary, f"{key} overtakes the canaries of {stage}"
         if not shape.always and key not in self.ever_in_wave:
@@ -368,6 +375,7 @@ class Oracle:
             self.wave_failures[stage].discard(key)
             self.halted.discard(stage)
             self.ever_in_wave.discard(key)
+            self.proven.discard(key)
             self.met = set()
         elif mark.cause == Cause.MEANS:
             end = self.key(mark.subject)
@@ -375,6 +383,7 @@ class Oracle:
             assert old in GOOD, "re-opened a means that had not ended"
             users = [k for k in self.running if k[1] == machine and stage in self.needs[k[0]]]
             assert not users, f"a means re-opened under {users}"
+            self.proven.discard(key)
         else:
             assert mark.cause == Cause.END
             failed_probe = old == TaskState.FAILED and any(stage in e for e in self.ends)

@@ -79,6 +79,7 @@ class _Draw:
             retries=rng.randint(0, 2),
             backoff_s=1.0,
             always=not means_to and s not in self.ends and rng.random() < 0.15,
+            destructive=waves and rng.random() < 0.5,
             group=group,
             pick=pick,
             limits=self._limits(),

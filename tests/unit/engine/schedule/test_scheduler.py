@@ -165,6 +165,27 @@ def test_canaries_go_first_and_probes_do_not_wait_for_them() -> None:
     assert desk.starts(desk.good(1, 0)) == [(1, 1, FULL), (1, 2, FULL)]
 
 
+def test_a_satisfied_probe_is_no_canary_of_a_destructive_stage() -> None:
+    desk = means(4, canary=1, destructive=True)
+    desk.tell()
+    desk.end(1, 0, Result.SATISFIED)
+    for m in (1, 2, 3):
+        desk.end(1, m, Result.UNSATISFIED)
+    assert desk.starts(desk.good(0, 1, 2, 3)) == [(1, 1, FULL)]
+    assert desk.starts(desk.good(1, 1)) == [(1, 2, FULL), (1, 3, FULL)]
+
+
+def test_a_destructive_canary_that_fails_halts_whatever_probes_said() -> None:
+    desk = means(3, canary=1, destructive=True)
+    desk.tell()
+    desk.end(1, 0, Result.SATISFIED)
+    for m in (1, 2):
+        desk.end(1, m, Result.UNSATISFIED)
+    desk.good(0, 1, 2)
+    desk.end(1, 1, Result.REFUSED)
+    assert desk.state(1, 2) == TaskState.BLOCKED
+
+
 def test_a_failed_canary_halts_the_wave() -> None:
     desk = Desk(3, StageShape("a", every(3), canary=1))
     assert desk.starts(desk.tell()) == [(0, 0, FULL)]
