@@ -51,6 +51,11 @@ def succeeded(state: int) -> bool:
     return SATISFIED <= state <= SKIPPED
 
 
+def is_proof(state: int, flags: int) -> bool:
+    """Whether a task succeeded by a full attempt, as opposed to a probe or a skip."""
+    return SATISFIED <= state <= CHANGED and bool(flags & STARTED)
+
+
 def plausible(result: int, flags: int, *, cancel_wanted: bool) -> int:
     """A ``Result`` that fits what was asked: a probe changes nothing, a full attempt is never just
     unsatisfied, and nothing is cancelled that nobody cancelled."""
@@ -82,6 +87,7 @@ class Board:
         self.total = [0] * stages  # participants
         self.open = [0] * stages  # participants that have not ended
         self.ok = [0] * stages  # participants that succeeded
+        self.proven = [0] * stages  # of destructive ones: participants that succeeded in full
         self.gate = [0] * stages  # barriers not met, plus one while an election is pending
         self.dead = [0] * stages  # barriers that can no longer be met
         self.wave_failures = [0] * stages
@@ -172,17 +178,24 @@ class Board:
             if not shape.has_waves:
                 continue
             flags = self.flags[s * count : (s + 1) * count]
+            if shape.destructive:
+                self.proven[s] = sum(map(is_proof, self._row(s), flags))
             self.used[self.limit_count + s] = sum(1 for f in flags if f & IN_WAVE)
             self.wave_failures[s] = sum(1 for f in flags if f & WAVE_FAILED)
             self.capacity[self.limit_count + s] = self.wave_capacity(s)
             if not restored:
                 self.halted[s] = self.is_halting(s)
 
+    def canaries(self, stage: int) -> int:
+        """How many machines have shown that the stage works."""
+        is_destructive = self.topology.stages[stage].destructive
+        return self.proven[stage] if is_destructive else self.ok[stage]
+
     def wave_capacity(self, stage: int) -> int:
         """How many may be in the wave at once: while canaries are out, only they."""
         shape = self.topology.stages[stage]
         most = shape.max_parallel or UNLIMITED
-        missing = shape.canary - self.ok[stage]
+        missing = shape.canary - self.canaries(stage)
         return min(most, missing) if missing > 0 else most
 
     def is_halting(self, stage: int) -> bool:
@@ -191,7 +204,7 @@ class Board:
         if not failures or shape.always:
             return False
         limit = shape.halt_at_failures
-        return self.ok[stage] < shape.canary or bool(limit and failures >= limit)
+        return self.canaries(stage) < shape.canary or bool(limit and failures >= limit)
 
     def _recount_limits(self) -> None:
         self.used[: self.limit_count] = [0] * self.limit_count

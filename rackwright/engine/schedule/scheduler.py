@@ -116,6 +116,7 @@ class Scheduler:
         self._steps = tuple(
             tuple(((c - s) * machines, c) for c in topology.dependents[s]) for s in stages
         )
+        self._erases = tuple(x.destructive for x in shapes)
         self._waved = tuple(x.has_waves for x in shapes)
         self._watchers: tuple[tuple[int, ...], ...] = tuple(
             tuple(t for ts in topology.triggers for t in ts if s in topology.needs[t])
@@ -280,6 +281,8 @@ class Scheduler:
             self._mark(task, state, cause, subject)
         if flags & b.IN_WAVE:
             self._leave_wave(stage)
+        if self._erases[stage] and b.is_proof(state, flags):
+            self.board.proven[stage] += 1
         self._ok[stage] += 1
         self._open[stage] -= 1
         self._open_total -= 1
@@ -660,6 +663,8 @@ class Scheduler:
 
     def _reopen_means(self, means: int, end: int) -> None:
         stage = means // self._machines
+        if self._erases[stage] and b.is_proof(self._state[means], self._flags[means]):
+            self.board.proven[stage] -= 1
         self._state[means] = _WAITING
         self._tries[means] = 0
         self._ok[stage] -= 1

@@ -61,6 +61,7 @@ class StageShape:
     retries: int = 0
     backoff_s: float = 10.0
     always: bool = False
+    destructive: bool = False  # then only a full run is a canary, never a satisfied probe
     group: int = -1
     pick: Pick = "all"
     limits: Sequence[tuple[int, ...]] | None = None  # per machine, the limits its task holds
@@ -256,6 +257,7 @@ class _PlanReader:
                 retries=stage.retries.max,
                 backoff_s=stage.retries.backoff_s,
                 always=stage.always,
+                destructive=stage.destructive is not None,
                 group=groups[stage.group],
                 pick=stage.pick,
                 limits=self._limits(stage),
