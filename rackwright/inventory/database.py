@@ -4,8 +4,10 @@ SQLite in WAL mode with synchronous=FULL: what a write's future acknowledged sur
 """
 
 import asyncio
+import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -18,7 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from rackwright.inventory import owner
-from rackwright.inventory.errors import OperatorError
+from rackwright.inventory.errors import InventoryError, OperatorError
+from rackwright.inventory.lease import LEASE_S, Keeper, Lease
 from rackwright.inventory.migrations import upgrade
 from rackwright.inventory.storage_errors import wrapped
 from rackwright.inventory.writer import Writer
@@ -32,18 +35,29 @@ READERS_MAX = 16
 class Database:
     """Made by ``open_database``; ``close`` it. ``epoch`` is this owner's."""
 
-    def __init__(self, path: Path, *, now: float, pid: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        now: float,
+        pid: int,
+        clock: Callable[[], float],
+        lease_s: float,
+    ) -> None:
         self.path = path
+        self._clock = clock
+        self._lease = Lease(lease_s=lease_s)
         self._committed: list[Callable[[int], None]] = []
         self._write_engine = _engine(path, read_only=False)
         self._read_engine = _engine(path, read_only=True)
         try:
             upgrade(self._write_engine)
             with self._write_engine.begin() as connection:
-                self.epoch = owner.take_over(connection, pid=pid, now=now)
+                self.epoch = owner.take_over(connection, pid=pid, now=now, lease_s=lease_s)
         except (DBAPIError, sqlite3.Error) as error:
             raise wrapped(error) from error
         self._writer = Writer(self._write_engine.connect, self._guard, self._published)
+        self._keeper = Keeper(self._lease, lambda: self.submit(_nothing))
 
     def submit(self, function: Callable[[Connection], T]) -> "Future[T]":
         """Queue a write from any thread; resolves after the COMMIT it was part of.
@@ -77,30 +91,55 @@ class Database:
         return self._writer.groups
 
     def close(self) -> None:
-        """Commits what is queued, then lets go of the file. Idempotent."""
+        """Commits what is queued, gives the lease back, then lets go of the file. Idempotent."""
+        self._keeper.close()
+        with contextlib.suppress(InventoryError):
+            self.submit(lambda connection: owner.renew(connection, until=0.0)).result()
         self._writer.close()
         self._read_engine.dispose()
         self._write_engine.dispose()
 
+    def may_act(self) -> bool:
+        """Whether this owner's lease still lives: asked just before anything is sent."""
+        return self._lease.may_act()
+
     def _guard(self, connection: Connection) -> None:
+        self._lease.not_renewed()
         owner.check_epoch(connection, self.epoch)
+        if self._lease.is_due():
+            self._lease.renewing()
+            owner.renew(connection, until=self._clock() + self._lease.lease_s)
 
     def _published(self, last_seq: int) -> None:
+        self._lease.renewed()
         for listener in self._committed:
             listener(last_seq)
 
 
-def open_database(where: Path | str, *, now: float, pid: int | None = None) -> Database:
+def _nothing(_: Connection) -> None:
+    """A commit for its guard's sake."""
+
+
+def open_database(
+    where: Path | str,
+    *,
+    now: float,
+    pid: int | None = None,
+    clock: Callable[[], float] = time.time,
+    lease_s: float = LEASE_S,
+) -> Database:
     """Open (and create or migrate) the database in a data directory, or of a ``sqlite:///`` URL.
 
     Takes ownership in the database (a new epoch); the directory's lock is the caller's to take
-    first. Raises StorageError leaves, NewerSchemaError, OperatorError for another kind of URL.
+    first. Raises OwnedElsewhereError while another owner's lease runs, StorageError leaves,
+    NewerSchemaError, OperatorError for another kind of URL.
     """
     path = _path_of(where)
     private_directory(path.parent)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     path.chmod(0o600)  # SQLite gives -wal and -shm the mode of the file
-    return Database(path, now=now, pid=os.getpid() if pid is None else pid)
+    pid = os.getpid() if pid is None else pid
+    return Database(path, now=now, pid=pid, clock=clock, lease_s=lease_s)
 
 
 def private_directory(path: Path) -> None:

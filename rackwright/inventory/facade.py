@@ -29,7 +29,6 @@ id.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -60,6 +59,7 @@ from rackwright.inventory.errors import (
     TokenRefusedError,
 )
 from rackwright.inventory.journal import Event, Feed, RunJournal
+from rackwright.inventory.lease import LEASE_S
 from rackwright.inventory.lifecycle import State
 from rackwright.inventory.owner import DirectoryLock
 from rackwright.inventory.plans import PlanRecord
@@ -104,6 +104,7 @@ class Inventory:
         database_url: str = "",
         key_file: Path | None = None,
         clock: Callable[[], float] = time.time,
+        lease_s: float = LEASE_S,
     ) -> Self:
         """Own the data directory, made where missing; migrate the database; raise the epoch.
 
@@ -113,7 +114,9 @@ class Inventory:
         lock = DirectoryLock(data_dir)
         try:
             box = SecretBox(key_file or data_dir / KEY_PATH)
-            database = open_database(database_url or data_dir, now=clock(), pid=os.getpid())
+            database = open_database(
+                database_url or data_dir, now=clock(), clock=clock, lease_s=lease_s
+            )
         except BaseException:
             lock.release()
             raise
@@ -123,6 +126,10 @@ class Inventory:
         """Commits what is queued, then gives the directory up. Idempotent."""
         self._database.close()
         self._lock.release()
+
+    def may_act(self) -> bool:
+        """Whether this owner's lease still lives: ask just before anything is sent."""
+        return self._database.may_act()
 
     @property
     def epoch(self) -> int:

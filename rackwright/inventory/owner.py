@@ -1,7 +1,8 @@
 """One process owns a data directory: a file lock while it lives, an epoch in the database.
 
-The lock keeps a second process out; the epoch fences a process whose lock was lost without its
-noticing (a copied directory, a network filesystem): each write transaction checks it inside itself.
+The lock keeps a second process out; lease and epoch fence a process whose lock was lost without its
+noticing (a database shared by two data directories, a network filesystem): nobody takes over before
+the lease has run out, and each write transaction checks the epoch inside itself.
 """
 
 import fcntl
@@ -13,6 +14,7 @@ from typing import Self
 from sqlalchemy import Connection, insert, select, update
 
 from rackwright.inventory.errors import OwnedElsewhereError, StaleOwnerError
+from rackwright.inventory.lease import Holder, this_process
 from rackwright.inventory.tables import OWNER
 
 LOCK_NAME = "owner.lock"
@@ -68,14 +70,40 @@ def holder(data_dir: Path) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def take_over(connection: Connection, *, pid: int, now: float) -> int:
-    """Become the owner: raises the epoch and returns it."""
-    epoch = connection.scalar(select(OWNER.c.epoch))
-    if epoch is None:
-        connection.execute(insert(OWNER).values(id=1, epoch=1, pid=pid, taken_at=now))
-        return 1
-    connection.execute(update(OWNER).values(epoch=epoch + 1, pid=pid, taken_at=now))
-    return int(epoch) + 1
+def take_over(connection: Connection, *, pid: int, now: float, lease_s: float) -> int:
+    """Become the owner: raises the epoch and returns it.
+
+    Raises OwnedElsewhereError while another owner's lease runs and its process may live.
+    """
+    found = connection.execute(select(OWNER)).first()
+    if found is not None and found.lease_until > now:
+        holder = Holder(found.pid, found.boot_id, found.started)
+        if not holder.is_dead():
+            left_s = found.lease_until - now
+            raise OwnedElsewhereError(
+                f"process {found.pid} owns the database for another {left_s:.0f} s",
+                pid=found.pid,
+                hint="end that process, or try again when its lease has run out",
+            )
+    mine = this_process(pid)
+    values = {
+        "epoch": found.epoch + 1 if found is not None else 1,
+        "pid": pid,
+        "taken_at": now,
+        "lease_until": now + lease_s,
+        "boot_id": mine.boot_id,
+        "started": mine.started,
+    }
+    if found is None:
+        connection.execute(insert(OWNER).values(id=1, **values))
+    else:
+        connection.execute(update(OWNER).values(values))
+    return int(values["epoch"])
+
+
+def renew(connection: Connection, *, until: float) -> None:
+    """In a transaction that has checked the epoch. 0: the owner leaves in order."""
+    connection.execute(update(OWNER).values(lease_until=until))
 
 
 def check_epoch(connection: Connection, epoch: int) -> None:

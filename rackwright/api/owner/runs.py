@@ -207,6 +207,7 @@ class RunService:
             self._inventory.epoch,
             facts,
             snapshot=snapshot,
+            may_act=self._inventory.may_act,
         )
         asked = asyncio.create_task(runner.retry(by=OPERATOR)) if retry else None
         await asyncio.sleep(0)  # the order is in before the run begins

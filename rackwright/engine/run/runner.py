@@ -235,6 +235,7 @@ class Runner:
         unwanted = [s for s in in_flight if self._is_unwanted(s.task)]
         self._command(turn)
         await self._commit(turn)
+        await self._see_the_lease()
         self._release(turn)
         for start in unwanted:
             self._executor.cancel(start.task, start.attempt)
@@ -254,6 +255,7 @@ class Runner:
         self._expire(turn)
         self._command(turn)
         await self._commit(turn)
+        await self._see_the_lease()
         self._release(turn)
         if self._board.finished:
             self._status = self._scheduler.outcome()
@@ -486,9 +488,15 @@ class Runner:
         self._due = {task: due for task, due in self._due.items() if state[task] == b.BACKOFF}
         return snapshots.encode(standing(self._scheduler), self._knowledge, self._due)
 
-    def _release(self, turn: _Turn) -> None:
+    async def _see_the_lease(self) -> None:
+        """A commit renews the lease, or finds a newer owner. A process that was stopped between a
+        commit and here commits once more before it acts."""
+        if not self._may_act():
+            await self._journal.append(self._epoch, Commit([], []))
         if not self._may_act():
             raise LeaseLostError("the owner's lease is over; nothing was sent")
+
+    def _release(self, turn: _Turn) -> None:
         for wish in turn.wishes:
             intent = Intent(wish.kind, wish.task, wish.attempt, wish.detail)
             earlier = self._knowledge.learn_intent(intent)

@@ -9,7 +9,11 @@ from rackwright.inventory.tables.base import Row
 
 
 class Owner(Row, table=True):
-    """One row, id 1. ``epoch`` rises at each take-over; a lower one may write nothing."""
+    """One row, id 1. ``epoch`` rises at each take-over; a lower one may write nothing.
+
+    ``lease_until``: unix seconds; 0 when the owner left in order. ``boot_id`` and ``started`` tell
+    the process ``pid`` from another of that number.
+    """
 
     __tablename__ = "owner"
 
@@ -17,6 +21,9 @@ class Owner(Row, table=True):
     epoch: int
     pid: int
     taken_at: float
+    lease_until: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
+    boot_id: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    started: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class Secret(Row, table=True):

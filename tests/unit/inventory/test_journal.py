@@ -98,7 +98,7 @@ def test_a_newer_owner_fences_the_older_one(tmp_path: Path) -> None:
         inventory, run = await opened(tmp_path)
         log = inventory.journal(run, fact=FactRow)
         await log.append(inventory.epoch, told([ended(0)]))
-        newer = open_database(tmp_path, now=NOW)  # as a process would that found the lock free
+        newer = open_database(tmp_path, now=NOW + 60)  # as a process would that found the lock free
         with pytest.raises(StaleOwnerError):
             await log.append(inventory.epoch, told([ended(1)]))
         assert log.read() == [ended(0)]
