@@ -42,8 +42,10 @@ def this_process(pid: int) -> Holder:
 
 
 def _boot_id() -> str:
+    """Of the host since it booted, and of the namespace in which pids count."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
 
