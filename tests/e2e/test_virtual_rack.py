@@ -36,6 +36,7 @@ NO_PXE_S = 900.0  # IPv4 and IPv6, PXE and HTTP, each until it gives up
 WITHOUT_SSHD_S = 120
 AGAIN_S = 300.0
 DONE = ("changed", "satisfied")
+ASKING_S = 5.0  # between questions that cost a command each
 MID_WRITE_BYTES = 96 << 20
 
 SPEC = """
@@ -205,7 +206,9 @@ def test_cluster_forms_though_controllers_and_a_machine_die(
 
     victim = machine_in_mid_write(rack, but=canary)
     rack.kill_qemu(victim)
-    wait_until(lambda: has_begun(rack, "join-manager"), INSTALL_S, "the machines join")
+    wait_until(
+        lambda: has_begun(rack, "join-manager"), INSTALL_S, "machines join", every_s=ASKING_S
+    )
     rack.kill_controller()
     assert resumed.ends(60.0).code == 1
     rack.start_controller()
@@ -337,7 +340,12 @@ def test_machine_with_an_os_and_no_bmc_joins_through_the_same_workflow(
 
 
 def test_uefi_machine_with_wiped_nvram_finds_its_disk(story: Story, rack: VirtualRack) -> None:
-    wait_until(lambda: answers(rack, "n2"), NO_PXE_S, "n2 answers under its own certificate")
+    wait_until(
+        lambda: answers(rack, "n2"),
+        NO_PXE_S,
+        "n2 answers under its own certificate",
+        every_s=ASKING_S,
+    )
     assert rack.boot_id("n2") != story.boot_ids["n2"]
     assert rack.ssh("n2", "findmnt -no SOURCE /").startswith("/dev/nvme0n1")
 

@@ -62,6 +62,8 @@ class VirtualRack:
     home: Path
     namespace: str
     _controller: subprocess.Popen[bytes] | None = None
+    _places: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Machine -> its id, by which its host key is certified, and its address."""
     _commands: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -115,20 +117,24 @@ class VirtualRack:
 
     def ssh(self, name: str, command: str, *, timeout_s: float = COMMAND_S) -> str:
         """Run a command in a machine's OS; the host key must be certified for that machine."""
-        machine = self.machine(name)
+        if name not in self._places:
+            machine = self.machine(name)
+            self._places[name] = machine["id"], machine["management_address"].partition("/")[0]
+        machine_id, address = self._places[name]
         known = self.home / "known_hosts"
-        ca = subprocess.run(
-            ["ssh-keygen", "-y", "-f", self.data / "keys" / "ssh_ca"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        known.write_text(f"@cert-authority * {ca.stdout}")
+        if not known.exists():
+            ca = subprocess.run(
+                ["ssh-keygen", "-y", "-f", self.data / "keys" / "ssh_ca"],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            known.write_text(f"@cert-authority * {ca.stdout}")
         options = {
             "StrictHostKeyChecking": "yes",
             "UserKnownHostsFile": known,
             "GlobalKnownHostsFile": "/dev/null",
-            "HostKeyAlias": machine["id"],
+            "HostKeyAlias": machine_id,
             "HostKeyAlgorithms": "ssh-ed25519-cert-v01@openssh.com",
             "IdentityFile": self.data / "keys" / "ssh_client",
             "IdentitiesOnly": "yes",
@@ -138,7 +144,6 @@ class VirtualRack:
         }
         argv = ["ip", "netns", "exec", self.namespace, "ssh", "-F", "none"]
         argv += [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-        address = machine["management_address"].partition("/")[0]
         done = subprocess.run(
             [*argv, f"root@{address}", command],
             capture_output=True,
@@ -262,11 +267,13 @@ def rack_file(path: Path, name: str) -> Path:
     return path
 
 
-def wait_until(claim: Callable[[], bool], timeout_s: float, what: str) -> None:
+def wait_until(
+    claim: Callable[[], bool], timeout_s: float, what: str, *, every_s: float = 0.5
+) -> None:
     deadline = time.monotonic() + timeout_s
     while not claim():
         assert time.monotonic() < deadline, f"after {timeout_s:.0f} s it is not so that {what}"
-        time.sleep(0.5)
+        time.sleep(every_s)
 
 
 def traces(*marks: str) -> set[str]:
