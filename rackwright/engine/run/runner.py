@@ -15,14 +15,14 @@ import heapq
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeVar, assert_never
+from typing import Final, TypeVar, assert_never
 
 from rackwright.engine.errors import EngineError, OperatorError
 from rackwright.engine.plan.model import Plan
 from rackwright.engine.run import codec, words
 from rackwright.engine.run import snapshot as snapshots
 from rackwright.engine.run.codec import Asked
+from rackwright.engine.run.errors import AttemptOverError, LeaseLostError, RunEndedError
 from rackwright.engine.run.ports import (
     Attempt,
     Clock,
@@ -35,6 +35,15 @@ from rackwright.engine.run.ports import (
     RunView,
 )
 from rackwright.engine.run.restore import Restored, restore
+from rackwright.engine.run.turn import (
+    Deadline,
+    ElectionDeadline,
+    Order,
+    Question,
+    Reply,
+    Turn,
+    Wish,
+)
 from rackwright.engine.schedule import board as b
 from rackwright.engine.schedule.events import (
     Cancel,
@@ -66,77 +75,8 @@ CHUNK: Final = 32_768  # facts in one append
 SNAPSHOT_FACTS: Final = 250_000  # facts between snapshots: what a restart may have to fold
 
 _make = tuple.__new__
-_NO_TASK: Final = -1
 
 Answer = TypeVar("Answer")
-Question = CancelAsked | PauseAsked | RetryAsked | SkipAsked | LimitChanged
-
-
-class RunEndedError(OperatorError):
-    """The run takes no more orders."""
-
-
-class AttemptOverError(EngineError):
-    """The attempt that wants to act is not under way any more: it must not act."""
-
-
-class LeaseLostError(EngineError):
-    """The owner's lease is over: nothing may be sent."""
-
-
-class _Answer(NamedTuple):
-    group: int
-    machine: int
-    error: str
-
-
-class _Order(NamedTuple):
-    event: Question
-    by: str
-    reason: str
-    done: asyncio.Future[None] | None = None  # None: nobody waits
-
-
-class _Wish(NamedTuple):
-    """An intent that waits for its commit."""
-
-    kind: str
-    task: int
-    attempt: int
-    detail: Mapping[str, object]
-    granted: asyncio.Future[int]
-
-
-class _Deadline(NamedTuple):
-    """When it passes: ``final`` False: the attempts are cancelled; True: counted as ended."""
-
-    tasks: "array[int]"
-    attempts: "array[int]"
-    final: bool
-
-
-class _ElectionDeadline(NamedTuple):
-    group: int
-
-
-@dataclass(slots=True)
-class _Turn:
-    """What one turn will commit, and what it lets happen afterwards."""
-
-    at: float
-    facts: list[Fact] = field(default_factory=list)
-    tasks: list[int] = field(default_factory=list)  # for each fact the task it tells of, or -1
-    status: RunStatus | None = None
-    cancels: list[tuple[int, int]] = field(default_factory=list)
-    settled: list[int] = field(default_factory=list)
-    elects: list[Elect] = field(default_factory=list)
-    starts: list[Attempt] = field(default_factory=list)
-    orders: list[_Order] = field(default_factory=list)
-    wishes: list[_Wish] = field(default_factory=list)
-
-    def tell(self, fact: Fact, task: int = _NO_TASK) -> None:
-        self.facts.append(fact)
-        self.tasks.append(task)
 
 
 class Runner:
@@ -174,11 +114,11 @@ class Runner:
         self._topology = Topology.from_plan(plan)
         self._machines = self._topology.machine_count or 1
         self._woken = asyncio.Event()
-        self._open = _Turn(0.0)
-        self._inbox: deque[Outcome | _Answer | _Order | _Wish] = deque()
+        self._open = Turn(0.0)
+        self._inbox: deque[Outcome | Reply | Order | Wish] = deque()
         for event, by, reason in first_orders:
-            self._inbox.append(_Order(event, by, reason))
-        self._deadlines: list[tuple[float, int, _Deadline | _ElectionDeadline | TimerFired]] = []
+            self._inbox.append(Order(event, by, reason))
+        self._deadlines: list[tuple[float, int, Deadline | ElectionDeadline | TimerFired]] = []
         self._deadline_count = 0
         self._status: RunStatus | None = None
         self._stopped: EngineError | None = None
@@ -221,7 +161,7 @@ class Runner:
         restored, self._restored = self._restored, None
         if restored is None:
             raise RuntimeError("a runner runs once")
-        turn = _Turn(self._clock.now())
+        turn = Turn(self._clock.now())
         self._collect(turn)
         in_flight = self._scheduler.in_flight()
         for task, attempt, due in restored.timers:
@@ -250,7 +190,7 @@ class Runner:
         return cancelled or bool(self._board.flags[task] & b.SKIPPING)
 
     async def _turn(self) -> None:
-        turn = _Turn(self._clock.now())
+        turn = Turn(self._clock.now())
         self._collect(turn)
         self._expire(turn)
         self._command(turn)
@@ -262,7 +202,7 @@ class Runner:
 
     # what came in ------------------------------------------------------------------------------
 
-    def _collect(self, turn: _Turn) -> None:
+    def _collect(self, turn: Turn) -> None:
         self._open = turn
         inbox, self._inbox = self._inbox, deque()
         prefix = codec.at_prefix(turn.at)
@@ -272,13 +212,13 @@ class Runner:
             else:
                 self._take_rare(turn, item)
 
-    def _take_rare(self, turn: _Turn, item: Outcome | _Answer | _Order | _Wish) -> None:
+    def _take_rare(self, turn: Turn, item: Outcome | Reply | Order | Wish) -> None:
         match item:
-            case _Answer():
+            case Reply():
                 self._take_answer(turn, item)
-            case _Order():
+            case Order():
                 self._take_order(turn, item)
-            case _Wish():
+            case Wish():
                 self._take_wish(turn, item)
             case Outcome():
                 self._take_outcome(turn, item, codec.at_prefix(turn.at))
@@ -292,7 +232,7 @@ class Runner:
             and self._board.attempts[task] == attempt
         )
 
-    def _take_outcome(self, turn: _Turn, outcome: Outcome, prefix: bytes) -> None:
+    def _take_outcome(self, turn: Turn, outcome: Outcome, prefix: bytes) -> None:
         task, attempt, result = outcome[:3]
         if not self._is_in_flight(task, attempt):
             return
@@ -304,7 +244,7 @@ class Runner:
             self._knowledge.learn_outputs(stage, machine, outcome.outputs)
         self._scheduler.feed(_make(Ended, (task, attempt, result)))
 
-    def _take_answer(self, turn: _Turn, answer: _Answer) -> None:
+    def _take_answer(self, turn: Turn, answer: Reply) -> None:
         group, machine, error = answer
         if not 0 <= group < len(self._board.leader) or self._board.leader[group] != b.ELECTING:
             return
@@ -314,7 +254,7 @@ class Runner:
         payload = codec.encode({"at": round(turn.at, 3), "group": group, "error": error})
         turn.tell(Fact("elected", -1, leader, 0, 0, payload))
 
-    def _take_order(self, turn: _Turn, order: _Order) -> None:
+    def _take_order(self, turn: Turn, order: Order) -> None:
         note = {"at": round(turn.at, 3), "by": order.by, "reason": order.reason}
         stage = machine = -1
         match order.event:
@@ -341,7 +281,7 @@ class Runner:
             turn.status = RunStatus.PAUSED if self._board.paused else RunStatus.RUNNING
         turn.orders.append(order)
 
-    def _take_wish(self, turn: _Turn, wish: _Wish) -> None:
+    def _take_wish(self, turn: Turn, wish: Wish) -> None:
         if wish.attempt and not self._is_in_flight(wish.task, wish.attempt):
             if not wish.granted.done():
                 wish.granted.set_exception(_over(wish.task, wish.attempt))
@@ -355,19 +295,19 @@ class Runner:
 
     # deadlines ---------------------------------------------------------------------------------
 
-    def _set_deadline(self, when: float, item: _Deadline | _ElectionDeadline | TimerFired) -> None:
+    def _set_deadline(self, when: float, item: Deadline | ElectionDeadline | TimerFired) -> None:
         self._deadline_count += 1
         heapq.heappush(self._deadlines, (when, self._deadline_count, item))
 
-    def _expire(self, turn: _Turn) -> None:
+    def _expire(self, turn: Turn) -> None:
         while self._is_due():
             item = heapq.heappop(self._deadlines)[2]
             match item:
                 case TimerFired():
                     self._scheduler.feed(item)
-                case _ElectionDeadline(group):
-                    self._take_answer(turn, _Answer(group, -1, "nobody answered in time"))
-                case _Deadline(tasks, attempts, final):
+                case ElectionDeadline(group):
+                    self._take_answer(turn, Reply(group, -1, "nobody answered in time"))
+                case Deadline(tasks, attempts, final):
                     late = [x for x in zip(tasks, attempts, strict=True) if self._is_in_flight(*x)]
                     if final:
                         for task, attempt in late:
@@ -377,7 +317,7 @@ class Runner:
                 case _:
                     assert_never(item)
 
-    def _give_up(self, turn: _Turn, task: int, attempt: int) -> None:
+    def _give_up(self, turn: Turn, task: int, attempt: int) -> None:
         """The executor gave no outcome, not even when told to stop."""
         if self._is_unwanted(task):
             result = Result.CANCELLED
@@ -391,11 +331,11 @@ class Runner:
 
     def _watch_starts(self, starts: Sequence[Attempt]) -> None:
         """One deadline for all attempts of a batch that have the same timeout."""
-        batches: dict[float, _Deadline] = {}
+        batches: dict[float, Deadline] = {}
         for task, attempt, _, timeout_s, _ in starts:
             batch = batches.get(timeout_s)
             if batch is None:
-                batch = batches[timeout_s] = _Deadline(array("I"), array("I"), False)
+                batch = batches[timeout_s] = Deadline(array("I"), array("I"), False)
             batch.tasks.append(task)
             batch.attempts.append(attempt)
         now = self._clock.monotonic()
@@ -406,11 +346,11 @@ class Runner:
         if cancels:
             tasks, attempts = (array("I", x) for x in zip(*cancels, strict=True))
             when = self._clock.monotonic() + self._grace_s
-            self._set_deadline(when, _Deadline(tasks, attempts, True))
+            self._set_deadline(when, Deadline(tasks, attempts, True))
 
     # what follows ------------------------------------------------------------------------------
 
-    def _command(self, turn: _Turn) -> None:
+    def _command(self, turn: Turn) -> None:
         issued: dict[int, bytes] = {}
         machines = self._machines
         facts, tasks, starts = turn.facts, turn.tasks, turn.starts
@@ -429,7 +369,7 @@ class Runner:
             tasks.append(task)
             starts.append(_make(Attempt, (task, attempt, mode, timeout_s, False)))
 
-    def _command_rare(self, turn: _Turn, command: Command) -> None:
+    def _command_rare(self, turn: Turn, command: Command) -> None:
         match command:
             case Marked():
                 stage, machine = divmod(command.task, self._machines)
@@ -461,7 +401,7 @@ class Runner:
             case _:
                 assert_never(command)
 
-    async def _commit(self, turn: _Turn) -> None:
+    async def _commit(self, turn: Turn) -> None:
         """Large turns go in several appends, in order; nothing is released before the last."""
         state = self._board.state
         states = bytes([state[task] if task >= 0 else 0 for task in turn.tasks])
@@ -478,7 +418,7 @@ class Runner:
                 commit = Commit(facts, told, status, self._snapshot_if_due(turn))
             await self._journal.append(self._epoch, commit)
 
-    def _snapshot_if_due(self, turn: _Turn) -> bytes | None:
+    def _snapshot_if_due(self, turn: Turn) -> bytes | None:
         """Not in a turn with wishes: they are learned once granted."""
         self._facts_since_snapshot += len(turn.facts)
         if self._facts_since_snapshot < self._snapshot_facts or turn.wishes:
@@ -496,7 +436,7 @@ class Runner:
         if not self._may_act():
             raise LeaseLostError("the owner's lease is over; nothing was sent")
 
-    def _release(self, turn: _Turn) -> None:
+    def _release(self, turn: Turn) -> None:
         for wish in turn.wishes:
             intent = Intent(wish.kind, wish.task, wish.attempt, wish.detail)
             earlier = self._knowledge.learn_intent(intent)
@@ -512,7 +452,7 @@ class Runner:
             self._executor.stage_settled(stage)
         for elect in turn.elects:
             when = self._clock.monotonic() + self._timeouts[elect.stage] + self._grace_s
-            self._set_deadline(when, _ElectionDeadline(elect.group))
+            self._set_deadline(when, ElectionDeadline(elect.group))
             self._executor.elect(elect.group, elect.stage, elect.candidates)
         if turn.starts:
             self._watch_starts(turn.starts)
@@ -524,9 +464,9 @@ class Runner:
         left: list[object] = [*self._inbox, *self._open.orders, *self._open.wishes]
         self._inbox.clear()
         for item in left:
-            if isinstance(item, _Order) and item.done is not None and not item.done.done():
+            if isinstance(item, Order) and item.done is not None and not item.done.done():
                 item.done.set_exception(error)
-            elif isinstance(item, _Wish) and not item.granted.done():
+            elif isinstance(item, Wish) and not item.granted.done():
                 item.granted.set_exception(error)
 
     # the executor's side -------------------------------------------------------------------------
@@ -539,7 +479,7 @@ class Runner:
 
     def elected(self, group: int, machine: int, error: str) -> None:
         if self._stopped is None:
-            self._inbox.append(_Answer(group, machine, error))
+            self._inbox.append(Reply(group, machine, error))
             self._woken.set()
 
     async def intend(self, kind: str, task: int, attempt: int, detail: Mapping[str, object]) -> int:
@@ -552,9 +492,9 @@ class Runner:
         if not 0 <= task < self._topology.task_count:
             raise EngineError(f"there is no task {task}")
         granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        return await self._submit(_Wish(kind, task, attempt, detail, granted), granted)
+        return await self._submit(Wish(kind, task, attempt, detail, granted), granted)
 
-    async def _submit(self, item: _Order | _Wish, answer: asyncio.Future[Answer]) -> Answer:
+    async def _submit(self, item: Order | Wish, answer: asyncio.Future[Answer]) -> Answer:
         if self._stopped is not None:
             raise self._stopped
         self._inbox.append(item)
@@ -579,7 +519,7 @@ class Runner:
         """
         self._check(event)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        await self._submit(_Order(event, by, reason, done), done)
+        await self._submit(Order(event, by, reason, done), done)
 
     async def cancel(self, *, by: str = "", reason: str = "") -> None:
         """Unstarted tasks end, what runs is told to stop, ``always`` stages still run."""

@@ -10,7 +10,8 @@ from rackwright.engine.plan.model import Plan
 from rackwright.engine.run.clock import VirtualClock
 from rackwright.engine.run.memory_journal import MemoryJournal
 from rackwright.engine.run.ports import Attempt, Executor, Fact, Outcome, RunView
-from rackwright.engine.run.runner import Question, Runner
+from rackwright.engine.run.runner import Runner
+from rackwright.engine.run.turn import Question
 from rackwright.engine.schedule.events import Result, RunStatus
 
 Order = tuple[Question, str, str]

@@ -8,9 +8,10 @@ import pytest
 from rackwright.engine.errors import OperatorError
 from rackwright.engine.plan.model import Plan, Retries
 from rackwright.engine.run.clock import VirtualClock
+from rackwright.engine.run.errors import AttemptOverError, LeaseLostError, RunEndedError
 from rackwright.engine.run.memory_journal import MemoryJournal, StaleOwnerError
 from rackwright.engine.run.ports import Attempt, Commit, Outcome, RunView
-from rackwright.engine.run.runner import AttemptOverError, LeaseLostError, RunEndedError, Runner
+from rackwright.engine.run.runner import Runner
 from rackwright.engine.schedule.events import Mode, Result, RetryAsked, RunStatus, TaskState
 from tests.unit.engine.run.plans import plan, stage, swarm
 from tests.unit.engine.run.rigs import Rig, Scripted, turns

@@ -1,0 +1,80 @@
+"""A turn of the runner: what came in, what it will commit, and what it lets happen afterwards.
+
+Values alone; the runner feeds, commits and releases.
+"""
+
+import asyncio
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from rackwright.engine.run.ports import Attempt, Fact
+from rackwright.engine.schedule.events import (
+    CancelAsked,
+    Elect,
+    LimitChanged,
+    PauseAsked,
+    RetryAsked,
+    RunStatus,
+    SkipAsked,
+)
+
+_NO_TASK: Final = -1
+
+Question = CancelAsked | PauseAsked | RetryAsked | SkipAsked | LimitChanged
+
+
+class Reply(NamedTuple):
+    group: int
+    machine: int
+    error: str
+
+
+class Order(NamedTuple):
+    event: Question
+    by: str
+    reason: str
+    done: asyncio.Future[None] | None = None  # None: nobody waits
+
+
+class Wish(NamedTuple):
+    """An intent that waits for its commit."""
+
+    kind: str
+    task: int
+    attempt: int
+    detail: Mapping[str, object]
+    granted: asyncio.Future[int]
+
+
+class Deadline(NamedTuple):
+    """When it passes: ``final`` False: the attempts are cancelled; True: counted as ended."""
+
+    tasks: "array[int]"
+    attempts: "array[int]"
+    final: bool
+
+
+class ElectionDeadline(NamedTuple):
+    group: int
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one turn will commit, and what it lets happen afterwards."""
+
+    at: float
+    facts: list[Fact] = field(default_factory=list)
+    tasks: list[int] = field(default_factory=list)  # for each fact the task it tells of, or -1
+    status: RunStatus | None = None
+    cancels: list[tuple[int, int]] = field(default_factory=list)
+    settled: list[int] = field(default_factory=list)
+    elects: list[Elect] = field(default_factory=list)
+    starts: list[Attempt] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    wishes: list[Wish] = field(default_factory=list)
+
+    def tell(self, fact: Fact, task: int = _NO_TASK) -> None:
+        self.facts.append(fact)
+        self.tasks.append(task)
