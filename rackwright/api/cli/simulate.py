@@ -9,11 +9,10 @@ import typer
 
 from rackwright.api.cli import output, report
 from rackwright.api.cli.session import Exit, OutputOption, read_text, settings
-from rackwright.engine.content.errors import ContentError, ContentErrors
-from rackwright.engine.plan.inputs import LimitConfig
 
 if TYPE_CHECKING:
     from rackwright.api.simulation import Simulated, Simulation
+    from rackwright.engine.plan.inputs import LimitConfig
     from rackwright.engine.simulate.fault_file import Rule
 
 
@@ -87,6 +86,8 @@ def _run(wanted: "Simulation") -> "Simulated":
 @contextlib.contextmanager
 def _telling_mistakes() -> Iterator[None]:
     """Each with its place."""
+    from rackwright.engine.content.errors import ContentError, ContentErrors
+
     try:
         yield
     except ContentErrors as several:
@@ -98,7 +99,9 @@ def _telling_mistakes() -> Iterator[None]:
         raise typer.Exit(Exit.REFUSED) from error
 
 
-def _limits(texts: Sequence[str]) -> LimitConfig:
+def _limits(texts: Sequence[str]) -> "LimitConfig":
+    from rackwright.engine.plan.inputs import LimitConfig
+
     found = dict(map(_limit, texts))
     return LimitConfig(
         bmc=found.get("bmc", 1),
