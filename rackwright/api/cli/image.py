@@ -28,6 +28,9 @@ def build(
         str,
         typer.Option(help="generic (real hardware) or virtual (the lab). [default: generic]"),
     ] = "",
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build anew, to take the mirror's newer packages.")
+    ] = False,
     fmt: OutputOption = output.Format.TABLE,
 ) -> None:
     """Build from Debian packages. What has not changed is taken from the cache."""
@@ -43,7 +46,9 @@ def build(
     config.artifacts.mkdir(parents=True, exist_ok=True)
     rows = []
     for name in wanted:
-        artifact = images.build(name, variant=chosen, store=config.artifacts, report=output.note)
+        artifact = images.build(
+            name, variant=chosen, store=config.artifacts, report=output.note, rebuild=rebuild
+        )
         rows.append(
             {
                 "name": artifact.name,
