@@ -18,7 +18,8 @@ from rackwright.api.wiring.certificates import CertificateAuthority
 from rackwright.engine.content.render import Renderer
 from rackwright.engine.drivers.factory import PowerDrivers
 from rackwright.engine.errors import EngineError, OperatorError
-from rackwright.engine.executors.scope import Journaled, Scope
+from rackwright.engine.executors.ansible import installed
+from rackwright.engine.executors.scope import Journaled, JournaledPlay, Scope
 from rackwright.engine.images.artifact import Artifact
 from rackwright.engine.plan.codec import plan_to_json
 from rackwright.engine.plan.model import Plan
@@ -102,6 +103,9 @@ class RunService:
                 f"plan {plan.digest[:12]} erases {len(plan.erasures)} disk(s) and was not accepted",
                 hint="look at the plan, then accept it: --yes, or apply the plan file",
             )
+        for stage in plan.stages:
+            if stage.executor == "ansible":
+                installed.require(stage.name)
         artifacts = self._artifacts.of_plan(plan.artifacts)
         if plan.kind == "cluster":
             spec = {"params": plan_to_json(plan)["cluster_params"]}
@@ -265,6 +269,10 @@ class RunService:
             sink=view,
             render=self._renderer.render,
             script_text=lambda role, path: library.file(f"roles/{role}/{path}").data.decode(),
+            role_files=lambda role: {
+                file.path.removeprefix(f"roles/{role}/"): file.data
+                for file in library.role_files(role)
+            },
             outputs=view.outputs,
             leader=view.leader,
             artifacts=lambda machine_id: self._boot.artifacts_for(machine_id, artifacts),
@@ -299,7 +307,19 @@ def _journaled(view: RunView) -> Journaled:
     for intent in view.intents("erase"):
         boot_id = str(intent.detail.get("boot_id") or "")
         erased.setdefault(intent.task, {})[intent.attempt] = boot_id
+    plays: dict[int, tuple[JournaledPlay, ...]] = {}
+    for intent in view.intents("ansible"):
+        play = JournaledPlay(
+            attempt=intent.attempt,
+            phase=str(intent.detail["phase"]),
+            marker=str(intent.detail["marker"]),
+            pid=int(str(intent.detail["pid"])),
+            started=int(str(intent.detail["started"])),
+            boot_id=str(intent.detail["boot_id"]),
+        )
+        plays[intent.task] = (*plays.get(intent.task, ()), play)
     return Journaled(
         unrevoked={stage: frozenset(names) for stage, names in unrevoked.items() if names},
         erase_attempts=erased,
+        plays=plays,
     )

@@ -8,13 +8,15 @@ Symbolic links may not leave their root.
 import hashlib
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import rackwright
-from rackwright.engine.content.errors import ContentError, Mark, near
+from rackwright.engine.content import argument_specs
+from rackwright.engine.content.errors import ContentError, Mark, Problems, near
 from rackwright.engine.content.role import RoleSpec, parse_role
 from rackwright.engine.content.workflow import WorkflowSpec, parse_workflow
+from rackwright.engine.content.yaml_source import parse
 from rackwright.engine.errors import OperatorError
 
 SECTIONS = ("roles", "workflows")
@@ -91,8 +93,19 @@ class Library:
                     used_at or Mark(path, 1, 1), f"there is no role '{name[:80]}'", hint=hint
                 )
             file = self.file(path)
-            self._roles[name] = parse_role(name, file.data, file.shown)
+            self._roles[name] = self._with_params(parse_role(name, file.data, file.shown))
         return self._roles[name]
+
+    def _with_params(self, role: RoleSpec) -> RoleSpec:
+        """An Ansible role may say its params in its own way, instead of in role.yaml."""
+        path = f"roles/{role.name}/{argument_specs.PATH}"
+        is_ansible = any(stage.executor == "ansible" for stage in role.stages.values())
+        if role.params is not None or not is_ansible or not self.has(path):
+            return role
+        file, problems = self.file(path), Problems()
+        params = argument_specs.params_of(parse(file.data, file.shown), problems)
+        problems.check()
+        return replace(role, params=params)
 
     def workflow(self, name: str, used_at: Mark | None = None) -> WorkflowSpec:
         path = f"workflows/{name}.yaml"

@@ -14,7 +14,13 @@ from rackwright.engine.content.fields import Fields, check_name
 from rackwright.engine.content.yaml_source import Node, parse, plain
 from rackwright.engine.plan.model import Retries, SecretSource
 
-EXECUTORS = ("ssh", "netboot", "local")
+EXECUTORS = ("ssh", "netboot", "local", "ansible")
+ANSIBLE_TASKS = {
+    "check": "tasks/check.yml",
+    "apply": "tasks/main.yml",
+    "verify": "tasks/verify.yml",
+}
+_NOT_ANSIBLE = ("files", "apply_in", "reboots", "destructive", "cluster_scoped", "undo")
 OUTPUT_TYPES = ("string", "integer", "number", "boolean", "object", "array")
 SCRIPTS = ("check", "apply", "verify", "undo")
 _ROLE_KEYS = ("description", "params", "prelude", "stages")
@@ -100,6 +106,8 @@ def _stage(name: str, mark: Mark, node: Node, problems: Problems) -> StageSpec:
     fields = Fields(node, f"stage {name}", _STAGE_KEYS, problems)
     executor = fields.choice("executor", EXECUTORS, "ssh")
     scripts = _scripts(fields, problems)
+    if executor == "ansible":
+        scripts = _ansible(fields, scripts, problems)
     if executor != "netboot" and node.mapping is not None:
         _check_scripts(name, mark, scripts, problems)
     secrets, secret_marks = _secrets(fields, problems)
@@ -138,6 +146,23 @@ def _script_path(fields: Fields, key: str, problems: Problems) -> str:
         "use a relative path without '..', such as init/check.sh",
     )
     return ""
+
+
+def _ansible(fields: Fields, scripts: Mapping[str, str], problems: Problems) -> Mapping[str, str]:
+    """An Ansible role's tasks files are found by convention, or named."""
+    for key in _NOT_ANSIBLE:
+        if fields.get(key) is not None:
+            problems.add(
+                fields.mark(key),
+                f"{fields.what} is an Ansible role, and has no '{key}'",
+                "use a stage with executor: ssh for that",
+            )
+    for kind, path in scripts.items():
+        if not re.match(r"tasks/[^/]+\.ya?ml\Z", path):
+            problems.add(
+                fields.mark(kind), f"'{path[:60]}' is no tasks file", "such as tasks/main.yml"
+            )
+    return {**ANSIBLE_TASKS, **{k: path for k, path in scripts.items() if k in ANSIBLE_TASKS}}
 
 
 def is_script_path(path: str) -> bool:

@@ -2,8 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rackwright.engine.errors import OperatorError
+from rackwright.engine.executors.ansible.executor import AnsibleExecutor
 from rackwright.engine.executors.boot import Boot
 from rackwright.engine.executors.console import Consoles
 from rackwright.engine.executors.netboot import NetbootExecutor
@@ -60,6 +62,8 @@ def executor_of(scope: Scope, *, local_root: str) -> CompositeExecutor:
     executors: dict[str, Executor] = {
         "netboot": NetbootExecutor(boot),
         "local": local_executor(scope, local_root),
+        # before ssh, which closes the connections that both use
+        "ansible": AnsibleExecutor(scope, reach, Path(local_root) / "ansible", consoles=consoles),
         "ssh": SshExecutor(scope, reach, consoles=consoles, boot=boot),
     }
     return CompositeExecutor(scope.plan, executors)

@@ -26,6 +26,18 @@ StageOutputs = Mapping[str, Mapping[str, Mapping[str, object]]]
 
 
 @dataclass(frozen=True, slots=True)
+class JournaledPlay:
+    """An Ansible play as it was journaled before it began, for one attempt."""
+
+    attempt: int
+    phase: str
+    marker: str
+    pid: int
+    started: int
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Journaled:
     """What earlier controllers committed in this run, read from its journal at resume."""
 
@@ -33,6 +45,8 @@ class Journaled:
     """stage -> names of secrets with a mint intent and no later revoked fact."""
     erase_attempts: Mapping[int, Mapping[int, str]] = field(default_factory=dict)
     """task -> attempt with an erase intent -> the ``boot_id`` in the intent's detail."""
+    plays: Mapping[int, tuple[JournaledPlay, ...]] = field(default_factory=dict)
+    """task -> its Ansible plays, oldest first."""
 
 
 class Subject(NamedTuple):
@@ -64,6 +78,8 @@ class Scope:
     URLs are those that this machine reaches."""
     controller: Callable[[str], Mapping[str, str]]
     """Machine id -> {url, address} of the controller as that machine reaches it."""
+    role_files: Callable[[str], Mapping[str, bytes]] = lambda _role: {}
+    """Role -> the run's own copy of everything in its folder, by path inside it."""
     booted: Callable[[str], bool] = lambda _machine_id: False
     """Has this run itself powered the machine on, so that it may do so again?"""
     journaled: Journaled = field(default_factory=Journaled)

@@ -126,7 +126,7 @@ def _assemble(given: Inputs, resolved: Resolved, chosen: Sequence[Chosen]) -> Pl
                 machine=one.machine.name,
             )
         members[key] = members.get(key, 0) + 1
-        planned.append(_machine(given, one, profile))
+        planned.append(_machine(given, resolved, one, profile))
         if profile.erases:
             to_erase.append((one.machine, profile.erases))
     erasures = _erasures(given, resolved, to_erase)
@@ -222,13 +222,15 @@ def _plan(
     return replace(plan, digest=plan_digest(plan))
 
 
-def _machine(given: Inputs, one: Chosen, profile: Profile) -> PlannedMachine:
+def _machine(given: Inputs, resolved: Resolved, one: Chosen, profile: Profile) -> PlannedMachine:
     machine = one.machine
     limits = []
     if machine.bmc is not None and machine.bmc.protocol != "none":
         limits.append(f"bmc:{machine.bmc.endpoint}")
     limits += [f"{k}:{v}" for k, v in (("rack", machine.rack), ("site", machine.site)) if v]
     limits.append("image_server")
+    if any(stage.spec.executor == "ansible" for stage in resolved.stages.values()):
+        limits.append("ansible")
     return PlannedMachine(
         id=str(machine.id),
         name=machine.name,

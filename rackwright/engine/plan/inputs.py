@@ -21,6 +21,7 @@ class LimitConfig:
     rack: int = 0
     site: int = 0
     image_server: int = 16
+    ansible: int = 200
     named: Mapping[str, int] | None = None
 
     def capacity(self, name: str) -> int:
@@ -33,6 +34,7 @@ class LimitConfig:
             "rack": self.rack,
             "site": self.site,
             "image_server": self.image_server,
+            "ansible": self.ansible,
         }[kind]
 
 

@@ -18,7 +18,7 @@ from rackwright.engine.content.names import (
     leaves,
     read_script,
 )
-from rackwright.engine.content.role import RoleSpec, StageSpec
+from rackwright.engine.content.role import ANSIBLE_TASKS, RoleSpec, StageSpec
 from rackwright.engine.content.schema import check_schema, declared_params, is_open, merged_params
 from rackwright.engine.content.workflow import WorkflowSpec, WorkflowStage
 from rackwright.engine.errors import OperatorError
@@ -187,7 +187,7 @@ def _with_scripts(
     known = _known(one, files, all_stages, graph)
     scripts: dict[str, str] = {}
     uses_labels = False
-    wanted = [(kind, path, one.spec.marks[kind]) for kind, path in one.spec.scripts.items()]
+    wanted = [(kind, path, one.spec.marks[kind]) for kind, path in _declared(library, one).items()]
     if wanted and one.role.prelude:
         wanted.append(("prelude", one.role.prelude, one.role.prelude_mark or one.role.mark))
     for kind, path, mark in wanted:
@@ -196,7 +196,12 @@ def _with_scripts(
             _missing(library, one, path, mark, problems)
         for family, variant in variants.items():
             scripts[f"{kind}@{family}" if family else kind] = variant
-    paths = set(scripts.values())
+    is_ansible = one.spec.executor == "ansible"
+    # an Ansible role's files are templates of another engine, with names of their own
+    paths = set() if is_ansible else set(scripts.values())
+    if is_ansible:
+        files_of_role = library.role_files(one.role.name)
+        uses_labels = any(b"labels" in file.data for file in files_of_role)
     for name, secret in one.spec.secrets.items():
         for kind, script_path in (("mint", secret.mint), ("revoke", secret.revoke)):
             if not script_path:
@@ -226,6 +231,23 @@ def _with_scripts(
         artifacts=tuple(sorted({a for a in named if a} - set(files.values()))),
         uses_labels=uses_labels,
     )
+
+
+def _declared(library: Library, one: ResolvedStage) -> Mapping[str, str]:
+    """An Ansible role may lack the conventional files of what it does not do."""
+    declared = dict(one.spec.scripts)
+    if one.spec.executor != "ansible":
+        return declared
+    for kind in ("apply", "check"):
+        is_conventional = declared[kind] == ANSIBLE_TASKS[kind]
+        is_needed = kind == "check" and "apply" in declared
+        if (
+            is_conventional
+            and not is_needed
+            and not library.has(f"roles/{one.role.name}/{declared[kind]}")
+        ):
+            del declared[kind]
+    return declared
 
 
 def _known(

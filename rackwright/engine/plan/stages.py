@@ -47,6 +47,8 @@ def _stage(one: ResolvedStage, waves: Waves | None, waves_from: str) -> PlannedS
         kinds.append("bmc")
     if one.destructive is not None:
         kinds.append("image_server")
+    if spec.executor == "ansible":
+        kinds.append("ansible")
     return PlannedStage(
         name=stage.name,
         role=one.role.name,

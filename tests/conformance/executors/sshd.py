@@ -52,7 +52,8 @@ class Sshd:
     principal: str
 
     @classmethod
-    def start(cls, directory: Path, keys: Keys, principal: str) -> "Sshd":
+    def start(cls, directory: Path, keys: Keys, principal: str, *, inside: str = "") -> "Sshd":
+        """``inside``: shell commands that make its mount namespace, which it then has to itself."""
         directory.mkdir()
         host_key = asyncssh.generate_private_key("ssh-ed25519")
         certificate = keys.authority.generate_host_certificate(
@@ -74,9 +75,13 @@ class Sshd:
             "PermitRootLogin prohibit-password\nMaxStartups 200\nLogLevel ERROR\n"
         )
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        command = ["/usr/sbin/sshd", "-D", "-e", "-f", str(directory / "config")]
+        if inside:
+            made = f'{inside} && exec "$@"'
+            command = ["unshare", "--mount", "bash", "-c", made, "inside", *command]
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen(
-                ["/usr/sbin/sshd", "-D", "-e", "-f", str(directory / "config")],
+                command,
                 stderr=log,
                 start_new_session=True,
             )
