@@ -305,15 +305,20 @@ def test_reimaged_first_manager_rejoins_its_cluster(story: Story, rack: VirtualR
     assert racks.disk_digest(rack.lab, "n1", FOREIGN) == story.foreign_digest
 
 
+@pytest.mark.unproven
 def test_machine_leaves_and_a_uefi_machine_loses_its_nvram(story: Story, rack: VirtualRack) -> None:
     """What the next two chapters begin with: firmware takes minutes to give up on the network."""
+    # Swarm refuses an update made from a version of the node that has moved on: ask again.
+    again = "for _ in $(seq 10); do {} && exit 0; sleep 3; done; exit 1"
+    rack.ssh("n1", again.format("docker node demote n3"))
     rack.ssh("n3", "docker swarm leave --force")
-    rack.ssh("n1", "docker node demote n3 && docker node rm --force n3")
+    rack.ssh("n1", again.format("docker node rm --force n3"))
     rack.run("machine", "power", "off", "n2", "--yes")
     racks.wipe_nvram(rack.lab, "n2", pxe_first=True)
     rack.run("machine", "power", "on", "n2")
 
 
+@pytest.mark.unproven
 def test_machine_with_an_os_and_no_bmc_joins_through_the_same_workflow(
     rack: VirtualRack,
 ) -> None:
@@ -339,6 +344,7 @@ def test_machine_with_an_os_and_no_bmc_joins_through_the_same_workflow(
     assert rack.boot_id("n3") == boot_id
 
 
+@pytest.mark.unproven
 def test_uefi_machine_with_wiped_nvram_finds_its_disk(story: Story, rack: VirtualRack) -> None:
     wait_until(
         lambda: answers(rack, "n2"),
@@ -350,6 +356,7 @@ def test_uefi_machine_with_wiped_nvram_finds_its_disk(story: Story, rack: Virtua
     assert rack.ssh("n2", "findmnt -no SOURCE /").startswith("/dev/nvme0n1")
 
 
+@pytest.mark.unproven
 def test_rack_that_goes_leaves_nothing(story: Story, rack: VirtualRack) -> None:
     rack.stop_controller()
     rack.run("lab", "down")
