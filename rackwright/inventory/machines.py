@@ -141,12 +141,16 @@ def set_state(
 
 
 def release(connection: Connection, machine_id: str, *, actor: str, now: float) -> None:
-    """An operator accepts that the disks of a discovered machine hold data: it is available.
+    """An operator accepts that the disks of a machine hold data: it is available.
 
-    Raises ConflictError for a machine that is not discovered.
+    One that is active or failed is given back: what we installed on it counts no longer, and the
+    next cluster installs it anew. Raises ConflictError for a machine in any other state, in a run
+    or in a cluster.
     """
     state = _row(connection, machine_id)["state"]
-    if state != State.DISCOVERED:
+    if state in (State.ACTIVE, State.FAILED):
+        _give_back(connection, machine_id, actor=actor, now=now)
+    elif state != State.DISCOVERED:
         raise ConflictError(
             f"machine {machine_id} is {state}, not discovered",
             machine=machine_id,
@@ -155,6 +159,32 @@ def release(connection: Connection, machine_id: str, *, actor: str, now: float) 
     connection.execute(update(MACHINE).where(MACHINE.c.id == machine_id).values(data_accepted=True))
     reason = "an operator released the disks that hold data"
     set_state(connection, machine_id, State.AVAILABLE, actor=actor, reason=reason, now=now)
+
+
+def _give_back(connection: Connection, machine_id: str, *, actor: str, now: float) -> None:
+    """From active or failed to discovered, without an installation of ours."""
+    view = by_ids(connection, [machine_id])[0]
+    if view.run:
+        raise ConflictError(
+            f"machine {view.name} is in run {view.run}",
+            machine=machine_id,
+            hint=f"wait for it, or cancel it: rackwright run cancel {view.run}",
+        )
+    if view.cluster:
+        raise ConflictError(
+            f"machine {view.name} is a member of cluster {view.cluster}",
+            machine=machine_id,
+            hint=f"rackwright cluster shrink {view.cluster} {view.name} takes it out",
+        )
+    reason = "an operator gave it back"
+    set_state(connection, machine_id, State.RELEASING, actor=actor, reason=reason, now=now)
+    connection.execute(
+        update(INSTALLATION)
+        .where(INSTALLATION.c.machine_id == machine_id, INSTALLATION.c.state == "installed")
+        .values(state="released")
+    )
+    reason = "what was installed counts no longer"
+    set_state(connection, machine_id, State.DISCOVERED, actor=ENGINE, reason=reason, now=now)
 
 
 def protect(

@@ -158,7 +158,7 @@ def finish(
     """Record the end and release every machine. Idempotent.
 
     For a cluster's run ``succeeded`` machines become active and ``failed`` ones failed; an
-    allocated machine that is neither is free again. A discovery changes no states here.
+    allocated machine that is neither is free again. No other kind of run changes states here.
     """
     run = get(connection, run_id)
     held = select(RESERVATION.c.machine_id).where(RESERVATION.c.run_no == run.no)
@@ -376,7 +376,7 @@ def _refuse_held(connection: Connection, views: Sequence[MachineView]) -> None:
 
 
 def _refuse_states(views: Sequence[MachineView], kind: str) -> None:
-    allowed = _CLUSTERABLE if kind == "cluster" else _DISCOVERABLE
+    allowed = _DISCOVERABLE if kind == "discover" else _CLUSTERABLE
     for view in views:
         if view.state in _REFUSED or view.state not in allowed:
             raise ConflictError(

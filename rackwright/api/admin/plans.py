@@ -11,14 +11,17 @@ router = APIRouter(tags=["plans"])
 
 
 class PlanRequest(BaseModel):
-    """``spec`` and ``reinstall`` for a cluster; ``machines`` and ``selector`` for a discovery."""
+    """``spec`` and ``reinstall`` for a cluster; ``machines`` and ``selector`` for a discovery;
+    ``cluster``, ``machines`` and ``dead`` for machines that leave it."""
 
-    kind: Literal["cluster", "discover"]
+    kind: Literal["cluster", "discover", "leave"]
     spec: str = Field(default="", max_length=4 * 1024 * 1024)
     filename: str = "request"
     reinstall: list[str] = []
     machines: list[str] = []
     selector: str = ""
+    cluster: str = ""
+    dead: list[str] = []
 
 
 class PlanDocument(BaseModel):
@@ -30,6 +33,8 @@ async def make(owner: Owner, body: PlanRequest) -> dict[str, Any]:
     """Compile a plan and store it."""
     if body.kind == "discover":
         return await owner.plans.discover(body.machines, body.selector)
+    if body.kind == "leave":
+        return await owner.plans.leave(body.cluster, body.machines, body.dead)
     return await owner.plans.cluster(body.spec, body.filename, body.reinstall)
 
 

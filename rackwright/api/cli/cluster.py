@@ -71,6 +71,32 @@ def apply_cluster(
     raise typer.Exit(exit_code(final))
 
 
+@app.command("shrink")
+def shrink_cluster(
+    cluster: str,
+    machines: Annotated[
+        list[str] | None, typer.Argument(help="Members that answer: they drain and leave.")
+    ] = None,
+    dead: Annotated[
+        list[str] | None,
+        typer.Option(help="A member that answers no more: the others forget it; repeatable."),
+    ] = None,
+    yes: YesOption = False,
+    fmt: OutputOption = output.Format.TABLE,
+) -> None:
+    """Take machines out of a cluster: drained, left, forgotten. Erases nothing.
+
+    They stay as they are, in no cluster; `machine release` makes them available.
+    """
+    body = {"kind": "leave", "cluster": cluster, "machines": machines or [], "dead": dead or []}
+    with session() as client:
+        plan = client.post("/v1/plans", body)
+        final = apply_plan(client, plan, yes=yes, erase_accepted=False)
+    if fmt is not output.Format.TABLE:
+        output.emit(fmt, final)
+    raise typer.Exit(exit_code(final))
+
+
 @app.command("list")
 def list_clusters(fmt: OutputOption = output.Format.TABLE) -> None:
     """List clusters."""

@@ -126,10 +126,14 @@ def show(name: str, fmt: OutputOption = output.Format.TABLE) -> None:
 
 @app.command("release")
 def release(
-    names: Annotated[list[str], typer.Argument(help="Machines held back since a disk has data.")],
+    names: Annotated[list[str], typer.Argument(help="Machines held back, active or failed.")],
     yes: YesOption = False,
 ) -> None:
-    """Accept that a machine's disks hold data: makes it available. Erases nothing by itself."""
+    """Accept that a machine's disks hold data: makes it available. Erases nothing by itself.
+
+    One that is active or failed, and in no cluster, is given back: its OS is installed anew when a
+    cluster takes it next.
+    """
     with session() as client:
         for name in names:
             machine = client.get(f"/v1/machines/{name}")
@@ -137,7 +141,8 @@ def release(
             for drive in held:
                 found = output.cell(drive.get("signatures"))
                 output.note(f"{name}: {drive['serial']} {output.size(drive['size_bytes'])} {found}")
-            if not confirm(f"Release {name}, whose disks hold the data above?", yes=yes):
+            what = "whose disks hold the data above" if held else f"which is {machine['state']}"
+            if not confirm(f"Release {name}, {what}?", yes=yes):
                 raise typer.Exit(Exit.REFUSED)
             answer = client.post(
                 f"/v1/machines/{name}/release", {"accept": [d["serial"] for d in held]}

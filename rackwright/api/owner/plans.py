@@ -2,12 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rackwright.api.owner.artifacts import ArtifactStore
 from rackwright.api.owner.convert import machine_of
+from rackwright.api.owner.leaving import leave_spec, leavers
 from rackwright.api.owner.plan_view import plan_view
 from rackwright.api.timestamps import iso_utc
 from rackwright.engine.content.library import Library, Root
@@ -62,6 +63,20 @@ class PlanService:
             reinstall=frozenset(reinstall),
         )
         return await self._keep(library, plan)
+
+    async def leave(
+        self, cluster: str, names: Sequence[str], dead: Sequence[str]
+    ) -> dict[str, Any]:
+        """A plan that takes members out of a cluster. ``dead``: those that answer no more, which
+        the others forget. Raises NotFoundError, OperatorError, ContentErrors."""
+        text = leave_spec(self._inventory, self.library(), cluster, names, dead)
+        return await self.cluster(text, f"members of {cluster}", ())
+
+    def leavers(self, plan: Plan, good: Collection[str]) -> list[str]:
+        """Machine ids that a plan takes out of its cluster, of those whose tasks are done, and
+        the dead that the others have forgotten."""
+        library = self.library_of(plan.digest)
+        return leavers(self._inventory, library.workflow(plan.workflow), plan, good)
 
     async def discover(self, names: Sequence[str], selector: str) -> dict[str, Any]:
         """A plan that boots machines into the ramdisk and reads their hardware."""

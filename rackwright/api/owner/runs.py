@@ -230,8 +230,11 @@ class RunService:
             self._live.pop(run_id, None)
 
     async def _settle(self, run_id: str, plan: Plan, status: RunStatus) -> None:
-        """Record who succeeded; members join the cluster; every machine is released."""
+        """Record who succeeded; members join the cluster, or leave; every machine is released."""
         good, bad = self._by_outcome(run_id, plan)
+        if plan.kind == "leave":
+            for machine_id in self._plans.leavers(plan, good):
+                await self._inventory.leave_cluster(plan.cluster, machine_id)
         for machine in plan.machines:
             if plan.kind == "cluster" and machine.id in good:
                 pool = machine.pools[0] if machine.pools else ""

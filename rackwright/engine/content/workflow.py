@@ -31,12 +31,14 @@ MAX_STAGES = 1000
 
 @dataclass(frozen=True, slots=True)
 class GroupSpec:
-    """A group of machines. ``quorum``: its members vote, so a majority must stay."""
+    """A group of machines. ``quorum``: its members vote, so a majority must stay. ``leaves``: the
+    workflow takes them out of the cluster, whatever pool they serve in."""
 
     name: str
     mark: Mark
     pools: tuple[str, ...]
     quorum: bool = False
+    leaves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,10 @@ class WorkflowSpec:
     groups: Mapping[str, GroupSpec]
     stages: Mapping[str, WorkflowStage] = field(default_factory=dict)
 
+    def pools_that_leave(self) -> frozenset[str]:
+        """The pools of the groups that this workflow takes out of the cluster."""
+        return frozenset(p for group in self.groups.values() if group.leaves for p in group.pools)
+
 
 def parse_workflow(name: str, text: str | bytes, file: str) -> WorkflowSpec:
     """Raises ContentErrors with every mistake, or ContentError where YAML itself is refused."""
@@ -133,7 +139,7 @@ def _group(name: str, outer: Fields, node: Node, problems: Problems) -> GroupSpe
     check_name(name, "a group", mark, problems)
     if name == ALL:
         problems.add(mark, "'all' is every machine and cannot be a group's name")
-    fields = Fields(node, f"group {name}", ("from", "quorum"), problems)
+    fields = Fields(node, f"group {name}", ("from", "quorum", "leaves"), problems)
     fields.require("from")
     source = fields.get("from")
     texts = fields.texts("from") if source is not None and source.items is not None else ()
@@ -150,7 +156,7 @@ def _group(name: str, outer: Fields, node: Node, problems: Problems) -> GroupSpe
             )
         else:
             pools.append(match.group(1))
-    return GroupSpec(name, mark, tuple(pools), fields.boolean("quorum"))
+    return GroupSpec(name, mark, tuple(pools), fields.boolean("quorum"), fields.boolean("leaves"))
 
 
 def _stage(name: str, outer: Fields, node: Node, problems: Problems) -> WorkflowStage:

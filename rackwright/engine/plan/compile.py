@@ -25,7 +25,7 @@ from rackwright.engine.plan.disks import DiskError, Select
 from rackwright.engine.plan.erasure import erasure_of, image_digest_of, together
 from rackwright.engine.plan.fingerprint import fingerprint, labels_in
 from rackwright.engine.plan.inputs import Condition, Inputs, LimitConfig, condition_of
-from rackwright.engine.plan.model import Erasure, Plan, PlannedMachine, PlannedStage
+from rackwright.engine.plan.model import Erasure, Plan, PlanKind, PlannedMachine, PlannedStage
 from rackwright.engine.plan.profile import Profile, profile_of
 from rackwright.engine.plan.resolve import Resolved, resolve
 from rackwright.engine.plan.selection import (
@@ -98,6 +98,7 @@ def _choose(given: Inputs, resolved: Resolved) -> tuple[Chosen, ...]:
             given.members,
             given.select,
             lambda m: condition_of(given, resolved, m) == "install",
+            resolved.workflow.pools_that_leave(),
         )
     )
     names = [c.machine.name for c in chosen]
@@ -193,7 +194,7 @@ def _plan(
     limit_names = {name for m in planned for name in m.limits}
     plan = Plan(
         digest="",
-        kind="discover" if given.spec is None else "cluster",
+        kind=_kind(given, resolved),
         workflow=resolved.workflow.name,
         cluster=given.spec.cluster if given.spec is not None else "",
         cluster_params={
@@ -220,6 +221,12 @@ def _plan(
         cluster_id=given.cluster_id,
     )
     return replace(plan, digest=plan_digest(plan))
+
+
+def _kind(given: Inputs, resolved: Resolved) -> PlanKind:
+    if given.spec is None:
+        return "discover"
+    return "leave" if resolved.workflow.pools_that_leave() else "cluster"
 
 
 def _machine(given: Inputs, resolved: Resolved, one: Chosen, profile: Profile) -> PlannedMachine:

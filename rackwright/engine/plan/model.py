@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+PlanKind = Literal["discover", "cluster", "leave"]
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -105,7 +107,7 @@ class PlannedMachine:
 @dataclass(frozen=True, slots=True)
 class Plan:
     digest: str
-    kind: Literal["discover", "cluster"]
+    kind: PlanKind
     workflow: str
     cluster: str  # name, "" for a plan without one
     cluster_params: Mapping[str, object]

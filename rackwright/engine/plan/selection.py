@@ -16,6 +16,7 @@ from rackwright.engine.plan.disks import Select, drive_text
 from rackwright.engine.plan.spec import ClusterSpec, PoolSpec
 
 OWN_STATES = frozenset(("available", "allocated", "deploying", "active"))
+_MAY_LEAVE = frozenset(("failed",))
 _SHOWN = 10  # machines named in one message
 
 
@@ -61,13 +62,15 @@ def in_order(machines: Iterable[Machine]) -> list[Machine]:
 @dataclass(frozen=True, slots=True)
 class Pick:
     """What selection is made from. ``members``: machine id -> pool, of this cluster;
-    ``will_erase`` says whether the plan would power and erase the machine."""
+    ``will_erase`` says whether the plan would power and erase the machine; ``leaving``: the pools
+    whose machines are taken out of the cluster, which they may serve in by any other pool."""
 
     spec: ClusterSpec
     machines: Sequence[Machine]
     members: Mapping[str, str]
     select: Select
     will_erase: Callable[[Machine], bool]
+    leaving: frozenset[str] = frozenset()
 
     def standing(self, machine: Machine) -> tuple[Standing, str]:
         """Where a machine stands, and the reason if it does not count."""
@@ -75,7 +78,7 @@ class Pick:
             return Standing.OUT, "protected: it may be neither powered nor erased"
         is_blind = machine.drives is None and self.will_erase(machine)
         if machine.id in self.members:
-            if machine.state in OWN_STATES:
+            if machine.state in (OWN_STATES | _MAY_LEAVE if self.leaving else OWN_STATES):
                 return (Standing.UNDISCOVERED if is_blind else Standing.OWN), ""
             return Standing.OUT, _out_reason(machine)
         if machine.state == "available":
@@ -130,7 +133,7 @@ def _take_named(
             problems.add(mark, f"there is no machine '{name[:60]}'", near(name, by_name))
             continue
         other = pick.members.get(machine.id) or pool.name
-        if other != pool.name and other in pick.spec.pools:
+        if other != pool.name and other in pick.spec.pools and pool.name not in pick.leaving:
             problems.add(
                 mark,
                 f"machine {name} serves in pool {other} of cluster {pick.spec.cluster}",
@@ -187,7 +190,7 @@ def _take_matching(
             pool.mark,
             f"pool {pool.name} asks for {pool.count}, but {len(members)} serve in it: "
             f"{_listed([m.name for m in members])}",
-            "drain and release the others first; a plan never removes a machine by itself",
+            f"a plan never removes a machine: `rackwright cluster shrink {pick.spec.cluster} NAME`",
         )
         return
     take = (own + free)[: pool.count]

@@ -35,7 +35,7 @@ def summarise(plan: Plan) -> Summary:
         ("kind", plan.kind),
         ("workflow", plan.workflow),
         ("cluster", plan.cluster or "none"),
-        ("cluster id", plan.cluster_id or "to be formed" if plan.kind == "cluster" else "none"),
+        ("cluster id", plan.cluster_id or "to be formed" if plan.cluster else "none"),
         ("machines", str(len(plan.machines))),
         ("disks to be erased", str(len(plan.erasures))),
         ("reboots", str(reboots)),

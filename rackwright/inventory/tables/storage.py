@@ -69,7 +69,7 @@ class Installation(Row, table=True):
     install_id: str = Field(primary_key=True)
     machine_id: str = Field(foreign_key="machine.id")
     generation: int  # counts installations of this machine by us, from 1
-    state: str  # erasing, installed
+    state: str  # erasing, installed, released
     drive_serial: str
     image_digest: str = ""
     os: str = ""

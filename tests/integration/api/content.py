@@ -11,7 +11,7 @@ params:
   type: object
   additionalProperties: false
   required: [dir]
-  properties: {dir: {type: string}}
+  properties: {dir: {type: string}, leaving: {type: array, default: []}}
 stages:
   make: {executor: local, check: check.sh, apply: apply.sh, verify: verify.sh, timeout: 60s}
   seal: {executor: local, check: check.sh, apply: apply.sh, verify: verify.sh, timeout: 60s}
@@ -39,6 +39,15 @@ groups: {{workers: {{from: pools.workers}}}}
 stages:
   make: {{use: test/steps#make, on: all, params: {{dir: {world}}}, destructive: disk}}
 """
+LEAVING = """\
+groups:
+  workers: {{from: pools.workers, quorum: true}}
+  leaving: {{from: pools.leaving, leaves: true}}
+stages:
+  gone: {{use: test/steps#make, on: leaving, params: {{dir: {world}}}}}
+  told: {{use: test/steps#make, on: workers.one, params: {{dir: {world}}},
+         needs: [{{stage: gone, wait: settled}}]}}
+"""
 SPEC = """\
 cluster: {cluster}
 workflow: {workflow}
@@ -57,4 +66,5 @@ def write_content(root: Path, world: Path) -> None:
     workflows = root / "workflows"
     workflows.mkdir()
     (workflows / "steps.yaml").write_text(WORKFLOW.format(world=world))
+    (workflows / "steps-leave.yaml").write_text(LEAVING.format(world=world))
     (workflows / "erasing.yaml").write_text(ERASING.format(world=world))
