@@ -23,6 +23,10 @@ SKIPPED: Final = int(TaskState.SKIPPED)
 FAILED: Final = int(TaskState.FAILED)
 BLOCKED: Final = int(TaskState.BLOCKED)
 CANCELLED: Final = int(TaskState.CANCELLED)
+UNSTARTED: Final = frozenset({WAITING, READY, PARKED, BACKOFF})
+QUEUED: Final = frozenset({READY, PARKED})
+BAD: Final = frozenset({FAILED, BLOCKED, CANCELLED})
+GOOD: Final = frozenset({SATISFIED, CHANGED, SKIPPED})
 
 # flags of a task
 PROBING: Final = 1  # its current or next attempt is a PROBE
