@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from rackwright.api.admin import clusters, events, machines, plans, reports, runs
+from rackwright.api.admin import audit, clusters, events, machines, plans, reports, runs
 from rackwright.api.dnsmasq.errors import DnsmasqError
 from rackwright.api.owner.services import Services
 from rackwright.api.problems import invalid_request, problem_of
@@ -35,7 +35,7 @@ def admin_app(services: Services) -> FastAPI:
             "pid": os.getpid(),
         }
 
-    for room in (machines, plans, runs, clusters, events, reports):
+    for room in (machines, plans, runs, clusters, events, reports, audit):
         app.include_router(room.router, prefix="/v1")
 
     @app.exception_handler(EngineError)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rackwright.api.cli import (
+    audit,
     cluster,
     demo,
     doctor,
@@ -48,6 +49,7 @@ app.command(name="doctor")(doctor.doctor)
 app.command(name="serve")(serve.serve)
 app.command(name="simulate")(simulate.simulate)
 app.command(name="events")(run.events)
+app.command(name="audit")(audit.audit)
 
 
 def _print_version(wanted: bool) -> None:

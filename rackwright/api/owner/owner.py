@@ -20,6 +20,7 @@ import uvicorn
 from rackwright.api import logs
 from rackwright.api.admin.app import admin_app
 from rackwright.api.owner.artifacts import ArtifactStore
+from rackwright.api.owner.audit import AuditService
 from rackwright.api.owner.boot import BootService
 from rackwright.api.owner.clusters import ClusterService
 from rackwright.api.owner.directory import InventoryDirectory
@@ -114,6 +115,7 @@ class Owner:
             clusters=ClusterService(inventory),
             events=EventService(inventory, runs.is_live),
             reports=ReportService(inventory, plans, runs),
+            audit=AuditService(inventory),
         )
         await self._serve(self.services)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from rackwright.api.owner.audit import AuditService
 from rackwright.api.owner.clusters import ClusterService
 from rackwright.api.owner.events import EventService
 from rackwright.api.owner.machines import MachineService
@@ -21,3 +22,4 @@ class Services:
     clusters: ClusterService
     events: EventService
     reports: ReportService
+    audit: AuditService

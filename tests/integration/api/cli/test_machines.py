@@ -192,3 +192,15 @@ def test_colour_is_left_out_where_it_is_not_wanted(
     monkeypatch.setenv("NO_COLOR", "1")
     done = rack.run("machine", "show", "n9")
     assert "\x1b[3" not in done.err
+
+
+def test_the_audit_tells_who_changed_a_machine_and_why(controller: Controller) -> None:
+    controller.enrol()
+    controller.ok("machine", "state", "a", "maintenance", "--reason", "a new fan")
+    rows = controller.ok("audit", "a", "-o", "json").json
+    assert {row["name"] for row in rows} == {"a"}
+    assert (rows[0]["action"], rows[0]["actor"]) == ("machine.maintain", "operator")
+    assert rows[0]["detail"]["reason"] == "a new fan"
+    older = controller.ok("audit", "--before", str(rows[0]["id"]), "-o", "json").json
+    assert rows[0]["id"] not in {row["id"] for row in older}
+    assert "new fan" in controller.ok("audit").out.replace("\n", " ")
