@@ -70,6 +70,8 @@ def measure(*, quick: bool, rounds: int) -> list[Row]:
         rows += repeated(rounds, "scheduler_durable_bench.py", size, "--json")
     rows += repeated(rounds, "resume_bench.py", large)
     rows += repeated(rounds, "journal_floor.py", large)
+    machines, kills = ("500", "10") if quick else ("10000", "200")
+    rows += child("storm.py", "--machines", machines, "--kills", kills)
     if not quick:
         rows += child("compile_bench.py")
     return rows
