@@ -40,8 +40,6 @@ class Settings(BaseSettings):
     """Where built ramdisks and images are kept; default ``<data_dir>/artifacts``."""
     image_variant: Literal["generic", "virtual"] = "generic"
     """``generic`` for real hardware, ``virtual`` for the lab."""
-    debian_mirror: str = ""
-    """Debian mirror for image builds; default: the system's apt configuration."""
     database_url: str = ""
     owner_wait_s: float = Field(default=30.0, ge=0)
     """How long a call waits for an owner that holds the directory and does not answer yet."""

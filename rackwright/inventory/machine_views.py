@@ -141,6 +141,8 @@ def _view(row: Mapping[str, Any], related: Mapping[str, Rows]) -> MachineView:
         serial=row["serial"] or "",
         segment=(management["segment"] or "") if management else "",
         boot_method=row["boot_method"],
+        leave_netboot=row["leave_netboot"],
+        bios_disk=row["bios_disk"],
         cluster=member.get("cluster", ""),
         pool=member.get("pool", ""),
         run=next((found["run_id"] for found in rows("reservation")), ""),

@@ -109,6 +109,8 @@ class MachineView:
     serial: str = ""
     segment: str = ""
     boot_method: str = "pxe"
+    leave_netboot: str = "auto"  # how it is given back to its firmware: auto, exit, sanboot
+    bios_disk: int = 0  # the disk that sanboot starts, as the BIOS counts them
     cluster: str = ""
     pool: str = ""
     run: str = ""  # the run that holds it reserved

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 Firmware = Literal["bios", "uefi", ""]
 """As enrolled or discovered; "" where nothing is known yet."""
+Leave = Literal["auto", "exit", "sanboot"]
 
 
 class BootRefusedError(Exception):
@@ -57,7 +58,7 @@ class NotArmed:
     """
 
     machine_id: str
-    leave: Literal["auto", "exit", "sanboot"] = "auto"
+    leave: Leave = "auto"
     bios_disk: int = 0
 
 

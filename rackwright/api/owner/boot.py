@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import structlog
 import uvicorn
@@ -28,7 +27,7 @@ from rackwright.api.boot.ports import (
 from rackwright.api.dnsmasq.config import DhcpMode, Segment
 from rackwright.api.dnsmasq.supervisor import DnsmasqSupervisor
 from rackwright.api.owner.artifacts import ArtifactStore
-from rackwright.api.owner.convert import segment_of
+from rackwright.api.owner.convert import not_armed_of, segment_of
 from rackwright.api.owner.directory import InventoryDirectory
 from rackwright.api.wiring.certificates import CertificateAuthority, ramdisk_principal
 from rackwright.engine.errors import OperatorError
@@ -41,7 +40,6 @@ from rackwright.inventory.values import MachineView
 
 log = structlog.get_logger(__name__)
 LISTEN_WITHIN_S = 10.0
-Leave = Literal["auto", "exit", "sanboot"]
 
 
 @dataclass(slots=True)
@@ -266,9 +264,7 @@ class BootService:
             machine_id = machines.id_by_mac(connection, mac)
         if machine_id is None:
             return None
-        firmware = self._inventory.machine(machine_id).firmware
-        leave: Leave = "sanboot" if firmware == "bios" else "exit" if firmware else "auto"
-        return NotArmed(machine_id, leave)
+        return not_armed_of(self._inventory.machine(machine_id))
 
     def _audit(self, event: str, fields: Mapping[str, str]) -> None:
         log.warning(event, **fields)

@@ -2,6 +2,7 @@
 
 from ipaddress import IPv4Address, IPv4Network
 
+from rackwright.api.boot.ports import Leave, NotArmed
 from rackwright.api.dnsmasq.config import DhcpMode, Segment
 from rackwright.engine.drivers.power.base import Credentials
 from rackwright.engine.machine import (
@@ -108,3 +109,17 @@ def _installed(view: MachineView) -> Installed | None:
         generation=found.generation,
         os=found.os,
     )
+
+
+_LEAVE: dict[str, Leave] = {
+    "exit": "exit",
+    "sanboot": "sanboot",
+    "bios": "sanboot",
+    "uefi": "exit",
+}
+
+
+def not_armed_of(view: MachineView) -> NotArmed:
+    """How it leaves the network boot: as its enrolment says, else by the firmware that it has."""
+    told = _LEAVE.get(view.leave_netboot)
+    return NotArmed(view.id, told or _LEAVE.get(view.firmware or "", "auto"), view.bios_disk)

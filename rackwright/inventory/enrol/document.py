@@ -116,6 +116,7 @@ _COLUMNS: dict[str, Path] = {
         for name in (
             "name", "site", "rack", "class", "segment", "address", "cluster_address", "uuid",
             "serial", "protected", "console", "firmware", "boot_method", "boot_deadline_s",
+            "leave_netboot", "bios_disk",
         )
     },
     **{

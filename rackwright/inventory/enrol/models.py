@@ -201,6 +201,8 @@ class MachineInput(Input):
     )
     boot_method: Literal["pxe", "httpboot", "virtual_media", "local"] = "pxe"
     boot_deadline_s: float = Field(default=1200.0, ge=30, le=7200)
+    leave_netboot: Literal["auto", "exit", "sanboot"] = "auto"
+    bios_disk: int = Field(default=0, ge=0, le=127)
     ssh: SshInput | None = None
 
     @model_validator(mode="after")

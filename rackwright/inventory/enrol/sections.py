@@ -40,6 +40,8 @@ _ROW_KEYS = {
     "console": "console",
     "boot_method": "boot_method",
     "boot_deadline_s": "boot_deadline_s",
+    "leave_netboot": "leave_netboot",
+    "bios_disk": "bios_disk",
 }
 
 
@@ -68,6 +70,8 @@ def create(connection: Connection, machine_id: str, machine: MachineInput, now: 
             vendor="",
             product="",
             boot_method=machine.boot_method,
+            leave_netboot=machine.leave_netboot,
+            bios_disk=machine.bios_disk,
             enrolled_at=now,
             data_accepted=False,
             facts={},

@@ -35,6 +35,8 @@ class Machine(Row, table=True):
     console: str
     boot_method: str = "pxe"
     boot_deadline_s: float
+    leave_netboot: str = Field(default="auto", sa_column_kwargs={"server_default": "auto"})
+    bios_disk: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     enrolled_at: float
     discovered_at: float | None = None
     data_accepted: bool = False  # an operator released the disks that hold data
