@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rackwright.engine.content.condition import Condition, parse_condition
 from rackwright.engine.content.errors import Mark, Problems
 from rackwright.engine.content.fields import Fields, check_name
 from rackwright.engine.content.quantities import AMOUNT_HINT, Amount, amount
@@ -20,7 +21,7 @@ Wait = Literal["same", "all", "settled", "count", "percent"]
 _WORKFLOW_KEYS = ("description", "groups", "stages")
 _STAGE_KEYS = (
     *("description", "use", "on", "needs", "means_to", "serial", "waves", "destructive"),
-    *("always", "params", "timeout", "retries"),
+    *("always", "params", "timeout", "retries", "when"),
 )
 _USE = re.compile(r"([a-z0-9][a-z0-9_-]*(?:/[a-z0-9][a-z0-9_-]*)+)(?:#([a-z0-9][a-z0-9_-]*))?\Z")
 _ON = re.compile(r"([a-z0-9][a-z0-9_-]*)(?:\.(one|rest))?\Z")
@@ -91,6 +92,7 @@ class WorkflowStage:
     timeout_s: float | None
     retries: Retries | None
     description: str = ""
+    when: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,16 @@ def _stage(name: str, outer: Fields, node: Node, problems: Problems) -> Workflow
         timeout_s=fields.duration_s("timeout", 0) or None,
         retries=parse_retries(fields, problems),
         description=fields.text("description"),
+        when=_when(fields, problems),
     )
+
+
+def _when(fields: Fields, problems: Problems) -> Condition | None:
+    text = fields.text("when")
+    node = fields.get("when")
+    if node is None or not isinstance(node.value, str):
+        return None
+    return parse_condition(text, node.text_mark, fields.what, problems)
 
 
 def _use(fields: Fields, problems: Problems) -> tuple[str, str]:

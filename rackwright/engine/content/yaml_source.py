@@ -48,6 +48,12 @@ class Node:
     mark: Mark
     value: "Scalar | tuple[Node, ...] | Mapping[str, Node]"
     keys: Mapping[str, Mark] = field(default_factory=dict)
+    quote: int = 0  # columns from the mark to the first character of a quoted text
+
+    @property
+    def text_mark(self) -> Mark:
+        """Where a scalar's text begins, behind its quote."""
+        return Mark(self.mark.file, self.mark.line, self.mark.column + self.quote)
 
     @property
     def mapping(self) -> "Mapping[str, Node] | None":
@@ -256,7 +262,7 @@ class _Builder:
             top.keys[key] = mark
             return
         value = _joined(event.value, mark) if event.style else _resolve(event.value)
-        self._put(Node(mark, value, _NO_KEYS))
+        self._put(Node(mark, value, _NO_KEYS, 1 if event.style in ("'", '"') else 0))
 
     def _put(self, node: Node) -> None:
         if not self._stack:

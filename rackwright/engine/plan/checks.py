@@ -38,7 +38,9 @@ def check_destruction(resolved: Resolved) -> None:
         group = resolved.workflow.groups.get(one.stage.group)
         pools = frozenset(group.pools) if group is not None else None
         for other, other_name in seen:
-            if pools is None or other is None or pools & other:
+            pair = (one, resolved.stages[other_name])
+            is_apart = any(s.stage.when is not None for s in pair)  # each machine's profile says
+            if not is_apart and (pools is None or other is None or pools & other):
                 problems.add(
                     one.stage.mark, f"stages {other_name} and {name} would erase the same machines"
                 )
@@ -49,7 +51,8 @@ def check_destruction(resolved: Resolved) -> None:
 def check_counts(resolved: Resolved, counts: Mapping[str, int], problems: Problems) -> None:
     """Barriers that can never open, and elections without candidates."""
     for name, one in resolved.stages.items():
-        if one.stage.pick == "one" and counts[name] == 0 and not one.is_metal:
+        is_empty = one.stage.pick == "one" and counts[name] == 0 and one.stage.when is None
+        if is_empty and not one.is_metal:
             problems.add(
                 one.stage.on_mark,
                 f"stage {name} is on {one.stage.group}.one, and that group is empty",

@@ -22,6 +22,9 @@ from rackwright.engine.plan.model import (
 FORMAT = 1
 _PROFILE = ("pools", "groups", "stages", "expected", "reboots")
 _OUTSIDE_DIGEST = frozenset(("digest", "estimate_s"))
+# Not written where they are empty: plans made before they existed stay what they were.
+_PLAN_LATER = ("facts_used",)
+_STAGE_LATER = ("when",)
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -53,10 +56,14 @@ def _decisions(plan: Plan) -> dict[str, Any]:
     names = [f.name for f in fields(Plan) if f.name not in _OUTSIDE_DIGEST]
     found: dict[str, Any] = {"format": FORMAT}
     for name in names:
-        if name not in ("machines", "stages", "erasures"):
+        is_unset = name in _PLAN_LATER and not getattr(plan, name)
+        if name not in ("machines", "stages", "erasures") and not is_unset:
             found[name] = thaw(getattr(plan, name))
     found["profiles"], found["machines"] = _machines(plan.machines)
-    found["stages"] = [_flat(stage) for stage in plan.stages]
+    found["stages"] = [
+        {k: v for k, v in _flat(stage).items() if v or k not in _STAGE_LATER}
+        for stage in plan.stages
+    ]
     names = [f.name for f in fields(Erasure)]
     found["erasures"] = [
         {name: thaw(getattr(erasure, name)) for name in names} for erasure in plan.erasures
@@ -117,7 +124,12 @@ def _read(document: Mapping[str, Any]) -> Plan:
         }
         for p in document["profiles"]
     ]
-    given = {f.name: document[f.name] for f in fields(Plan)}
+    given = {
+        f.name: document[f.name]
+        for f in fields(Plan)
+        if f.name in document or f.name not in _PLAN_LATER
+    }
+    given["facts_used"] = tuple(map(tuple, given.get("facts_used", ())))
     given["machines"] = tuple(_machine(row, profiles) for row in document["machines"])
     given["stages"] = tuple(_stage(row) for row in document["stages"])
     given["erasures"] = tuple(

@@ -21,6 +21,7 @@ from rackwright.engine.plan.checks import (
     check_selectors,
 )
 from rackwright.engine.plan.codec import plan_digest
+from rackwright.engine.plan.conditions import Conditions, check_conditions
 from rackwright.engine.plan.disks import DiskError, Select
 from rackwright.engine.plan.erasure import erasure_of, image_digest_of, together
 from rackwright.engine.plan.fingerprint import fingerprint, labels_in
@@ -37,6 +38,8 @@ from rackwright.engine.plan.selection import (
 )
 from rackwright.engine.plan.spec import ClusterSpec
 from rackwright.engine.plan.stages import estimate_s, planned_stages
+
+_ProfileKey = tuple[str, Condition, frozenset[str]]
 
 __all__ = ["LimitConfig", "NeedsDiscoveryError", "compile_plan"]
 
@@ -82,6 +85,9 @@ def compile_plan(
             hint="use `rackwright cluster plan SPEC`",
         )
     resolved = resolve(library, found, spec)
+    problems = Problems()
+    check_conditions(resolved, problems)
+    problems.check()
     check_destruction(resolved)
     if spec is not None:
         check_selectors(given, spec)
@@ -111,12 +117,19 @@ def _choose(given: Inputs, resolved: Resolved) -> tuple[Chosen, ...]:
 
 
 def _assemble(given: Inputs, resolved: Resolved, chosen: Sequence[Chosen]) -> Plan:
-    profiles: dict[tuple[str, Condition], Profile] = {}
-    members: dict[tuple[str, Condition], int] = {}
+    profiles: dict[_ProfileKey, Profile] = {}
+    members: dict[_ProfileKey, int] = {}
+    conditions = Conditions(resolved)
+    unknown: list[Machine] = []
     planned: list[PlannedMachine] = []
     to_erase: list[tuple[Machine, str]] = []
     for one in chosen:
-        key = (one.pool, condition_of(given, resolved, one.machine))
+        try:
+            left_out = conditions.left_out(one.machine)
+        except NeedsDiscoveryError:
+            unknown.append(one.machine)
+            continue
+        key = (one.pool, condition_of(given, resolved, one.machine), left_out)
         if key not in profiles:
             profiles[key] = profile_of(given, resolved, *key)
         profile = profiles[key]
@@ -130,6 +143,8 @@ def _assemble(given: Inputs, resolved: Resolved, chosen: Sequence[Chosen]) -> Pl
         planned.append(_machine(given, resolved, one, profile))
         if profile.erases:
             to_erase.append((one.machine, profile.erases))
+    if unknown:
+        raise NeedsDiscoveryError(unknown)
     erasures = _erasures(given, resolved, to_erase)
     counts = dict.fromkeys(resolved.stages, 0)
     busy = dict.fromkeys(resolved.stages, 0)
@@ -152,6 +167,7 @@ def _assemble(given: Inputs, resolved: Resolved, chosen: Sequence[Chosen]) -> Pl
         erasures=erasures,
         artifacts=used,
         seconds=estimate_s(resolved, stages, counts, busy),
+        facts_used=conditions.facts_used(),
     )
 
 
@@ -187,6 +203,7 @@ def _plan(
     erasures: Sequence[Erasure],
     artifacts: Mapping[str, str],
     seconds: float,
+    facts_used: tuple[tuple[str, ...], ...],
 ) -> Plan:
     content = _content(given.library, resolved)
     machines = [c.machine for c in chosen]
@@ -215,9 +232,11 @@ def _plan(
             erased={e.machine_id for e in erasures},
             labels=labels,
             cluster_id=given.cluster_id,
+            facts_used=facts_used,
         ),
         estimate_s=seconds,
         labels_used=labels,
+        facts_used=facts_used,
         cluster_id=given.cluster_id,
     )
     return replace(plan, digest=plan_digest(plan))

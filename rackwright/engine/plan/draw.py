@@ -74,6 +74,8 @@ def _marks(stage: WorkflowStage) -> Iterator[str]:
         yield f"erases {stage.destructive}"
     if stage.means_to:
         yield f"means to {', '.join(name for name, _ in stage.means_to)}"
+    if stage.when is not None:
+        yield f"when {stage.when.text}"
     if stage.always:
         yield "always"
 

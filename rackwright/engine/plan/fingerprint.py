@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from rackwright.engine.machine import Drive, Machine
 from rackwright.engine.plan.canonical import digest
+from rackwright.engine.plan.conditions import facts_of
 from rackwright.engine.plan.model import Plan
 
 
@@ -26,9 +27,14 @@ def fingerprint(
     erased: Collection[str],
     labels: Sequence[str],
     cluster_id: str,
+    facts_used: tuple[tuple[str, ...], ...] = (),
 ) -> str:
-    """``machines``: the plan's, in any order; ``erased``: ids of those with an erasure."""
+    """``machines``: the plan's, in any order; ``erased``: ids of those with an erasure;
+    ``facts_used``: what the workflow's conditions read."""
     values = [_values(m, members, m.id in erased, labels) for m in machines]
+    if facts_used:
+        for value, machine in zip(values, machines, strict=True):
+            value.append(facts_of(machine, facts_used))
     return digest({"cluster_id": cluster_id, "machines": sorted(values, key=lambda v: str(v[0]))})
 
 
@@ -45,6 +51,7 @@ def plan_fingerprint(
         erased={e.machine_id for e in plan.erasures},
         labels=plan.labels_used,
         cluster_id=cluster_id,
+        facts_used=plan.facts_used,
     )
 
 

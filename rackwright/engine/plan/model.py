@@ -5,7 +5,10 @@ The digest is SHA-256 over canonical JSON of the decisions; estimates and times 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+NOT_APPLICABLE: Final = ("not applicable", "not applicable: when")
+"""By its kind of machine, or by the stage's condition."""
 
 PlanKind = Literal["discover", "cluster", "leave"]
 
@@ -70,6 +73,7 @@ class PlannedStage:
     waves_from: str = ""  # "workflow", "spec", "default", "none" (written); "" without brakes
     limits: tuple[str, ...] = ()  # kinds it draws on: "bmc", "rack", "site", "image_server"
     artifacts: tuple[str, ...] = ()  # references that its templates name, besides ``files``
+    when: str = ""  # the condition as written; decided for each machine when the plan was made
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class PlannedMachine:
     origin: str
     groups: tuple[str, ...]  # workflow groups it is in
     stages: tuple[str, ...]  # the stages that concern it; never those that are not applicable
-    expected: Mapping[str, str]  # stage -> "apply" | "satisfied" | "not applicable" | "check"
+    expected: Mapping[str, str]  # stage -> "apply" | "satisfied" | "check" | one of NOT_APPLICABLE
     reboots: int
     limits: tuple[str, ...]  # "bmc:<endpoint>", "rack:<name>", "site:<name>"
 
@@ -122,4 +126,5 @@ class Plan:
     fingerprint: str  # of the inventory values the decisions were made from
     estimate_s: float  # outside the digest
     labels_used: tuple[str, ...] = ()  # label keys that the fingerprint covers; "*": all
+    facts_used: tuple[tuple[str, ...], ...] = ()  # what conditions read; the fingerprint has it
     cluster_id: str = ""  # as recorded when the plan was made; "": to be formed

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rackwright.engine.content.quantities import size_text
-from rackwright.engine.plan.model import Erasure, Need, Plan, PlannedStage
+from rackwright.engine.plan.model import NOT_APPLICABLE, Erasure, Need, Plan, PlannedStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,12 @@ def waves_text(stage: PlannedStage) -> str:
 
 
 def _machine_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
+    conditions = {stage.name: stage.when for stage in plan.stages}
     for machine in plan.machines:
         by_word: dict[str, list[str]] = {}
         for stage, word in machine.expected.items():
+            if word == NOT_APPLICABLE[1]:
+                word = f"{word} {conditions[stage]}"  # noqa: PLW2901
             by_word.setdefault(word, []).append(stage)
         expected = "; ".join(f"{word}: {', '.join(names)}" for word, names in by_word.items())
         if machine.origin == "existing" and "not applicable" in by_word:

@@ -74,6 +74,7 @@ def _stage(one: ResolvedStage, waves: Waves | None, waves_from: str) -> PlannedS
         waves_from=waves_from,
         limits=tuple(sorted(kinds)),
         artifacts=one.artifacts,
+        when=stage.when.text if stage.when is not None else "",
     )
 
 

@@ -74,10 +74,10 @@ jq -nc \
   --arg firmware "$([ -d /sys/firmware/efi ] && echo uefi || echo bios)" \
   --arg vendor "$(dmi sys_vendor)" --arg product "$(dmi product_name)" \
   --arg serial "$(dmi product_serial)" --arg uuid "$(dmi product_uuid)" \
-  --arg boot_id "$(cat /proc/sys/kernel/random/boot_id)" \
+  --arg architecture "$(uname -m)" --arg boot_id "$(cat /proc/sys/kernel/random/boot_id)" \
   --argjson memory "$(lsmem --json --bytes --summary=never | jq '[.memory[].size] | add')" \
   --argjson cpus "$(nproc --all)" \
   --argjson nics "$(nics)" --argjson drives "$(drives)" --argjson lldp "$(neighbours)" \
   '{firmware: $firmware, memory_bytes: $memory, cpu_count: $cpus, vendor: $vendor,
-    product: $product, serial: $serial, uuid: $uuid, boot_id: $boot_id, nics: $nics,
-    drives: $drives, lldp_neighbours: $lldp}'
+    product: $product, serial: $serial, uuid: $uuid, boot_id: $boot_id,
+    architecture: $architecture, nics: $nics, drives: $drives, lldp_neighbours: $lldp}'
