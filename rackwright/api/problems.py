@@ -14,7 +14,7 @@ from rackwright.inventory.errors import (
     EnrolError,
     InventoryError,
     NotFoundError,
-    StorageBusyError,
+    StorageError,
     StorageFullError,
 )
 from rackwright.inventory.errors import OperatorError as InventoryOperatorError
@@ -82,7 +82,7 @@ def _of_inventory(error: InventoryError) -> tuple[int, dict[str, Any]]:
             return 422, detail
         case StorageFullError():
             return 507, detail
-        case StorageBusyError():
+        case StorageError():
             return 503, detail
     return 500, detail
 

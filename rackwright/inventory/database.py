@@ -54,6 +54,7 @@ class Database:
             upgrade(self._write_engine)
             with self._write_engine.begin() as connection:
                 self.epoch = owner.take_over(connection, pid=pid, now=now, lease_s=lease_s)
+            _write_out(self._write_engine)
         except (DBAPIError, sqlite3.Error) as error:
             raise wrapped(error) from error
         self._writer = Writer(self._write_engine.connect, self._guard, self._published)
@@ -114,6 +115,18 @@ class Database:
         self._lease.renewed()
         for listener in self._committed:
             listener(last_seq)
+
+
+def _write_out(engine: Engine) -> None:
+    """Move the log into the database file, with an fsync of its own. After a failed fsync pages of
+    the log may stand in the page cache alone, as clean: commits behind them would be lost with it.
+    """
+    with engine.connect() as connection:
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            cursor.close()
 
 
 def _nothing(_: Connection) -> None:

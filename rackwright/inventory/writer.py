@@ -4,8 +4,8 @@ Theory of operation. SQLite has one write lock, and each commit costs an fsync. 
 functions on a queue; the thread takes all that wait (at most ``GROUP_MAX``), begins one
 transaction, checks the owner epoch inside it, runs each function under a savepoint of its own,
 commits once, and only then resolves their futures. A function that raises loses its own savepoint
-and nothing else; a commit that fails, fails them all. An I/O error stops the writer for good: after
-it nobody knows what the file holds (fsync gives no second chance).
+and nothing else; a commit that fails, fails them all. A failed fsync stops the writer for good:
+after it nobody knows what the file holds (docs/decisions/0005-a-failed-fsync-stops-the-writer.md).
 """
 
 import queue
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import Connection, text
 
 from rackwright.inventory.errors import StorageError
-from rackwright.inventory.storage_errors import is_fatal, wrapped
+from rackwright.inventory.storage_errors import is_fatal, refused_after, wrapped
 
 T = TypeVar("T")
 GROUP_MAX = 256
@@ -83,7 +83,7 @@ class Writer:
                 if connection is not None and connection.in_transaction():
                     connection.rollback()
                 if is_fatal(error):
-                    self._broken = wrapped(error)
+                    self._broken = refused_after(error)
                 _fail(group, wrapped(error))
         if connection is not None:
             connection.close()

@@ -160,6 +160,38 @@ def test_an_io_error_stops_the_writer_for_good(store: Store) -> None:
     assert sites(store) == []
 
 
+def test_an_io_error_with_a_known_result_is_told_and_passes(store: Store) -> None:
+    def fail(_: Connection) -> None:
+        refused = sqlite3.OperationalError("disk I/O error")
+        refused.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+        raise OperationalError("INSERT", None, refused)
+
+    original = store.database._writer._guard
+    store.database._writer._guard = fail
+    with pytest.raises(StorageError, match="nothing was written"):
+        store.write(lambda c: put(c, "lost"))
+    store.database._writer._guard = original
+    store.write(lambda c: put(c, "later"))
+    assert sites(store) == ["later"]
+
+
+def test_opening_writes_out_the_log_that_a_dead_owner_left(store: Store, tmp_path: Path) -> None:
+    store.write(lambda c: put(c, "before"))
+    left = tmp_path / "left"
+    left.mkdir(mode=0o700)
+    for file in store.directory.glob("rackwright.db*"):
+        (left / file.name).write_bytes(file.read_bytes())
+    assert (left / "rackwright.db-wal").stat().st_size > 0
+    reader = sqlite3.connect(left / "rackwright.db")  # else the first to close would do it
+    reader.execute("SELECT count(*) FROM site").fetchall()
+    database = open_database(left, now=NOW + 3600, pid=1)
+    try:
+        assert (left / "rackwright.db-wal").stat().st_size == 0
+    finally:
+        database.close()
+        reader.close()
+
+
 def test_a_lock_held_elsewhere_is_named_and_passes(store: Store) -> None:
     store.write(lambda c: c.execute(text("PRAGMA busy_timeout = 1")).scalar())
     other = sqlite3.connect(store.directory / "rackwright.db", isolation_level=None)
