@@ -64,7 +64,7 @@ class PowerChange:
         if await self._definite_state() == wanted:
             return
         if await self._send_once(action, wanted):
-            await self._await_state(wanted, action, self._deadline)
+            await self._await_state(wanted, action, self._effect_deadline())
             return
         try:
             until = min(self._deadline, self._clock.now() + self._timing.unanswered_s)
@@ -88,7 +88,10 @@ class PowerChange:
             return
         if not accepted:
             await self._await_traces(before)
-        await self._await_state(PowerState.ON, Action.RESTART, self._deadline)
+        await self._await_state(PowerState.ON, Action.RESTART, self._effect_deadline())
+
+    def _effect_deadline(self) -> float:
+        return min(self._deadline, self._clock.now() + self._timing.effect_s)
 
     async def _off_and_on(self) -> None:
         await self.reach(Action.OFF)

@@ -67,6 +67,10 @@ def _bad_address(text: str) -> OperatorError:
     )
 
 
+class NoTurnError(BusyError):
+    """No turn came before the deadline. What an earlier turn met, if there was one, says more."""
+
+
 class Turn:
     """The right to talk to an endpoint. ``release`` is idempotent."""
 
@@ -90,12 +94,12 @@ class EndpointQueue:
         self._busy_count = 0
 
     async def acquire(self, deadline: float) -> Turn:
-        """Wait for a turn. Raises BusyError when none comes before ``deadline`` (clock seconds)."""
+        """Wait for a turn. Raises NoTurnError when none comes before ``deadline`` (clock seconds)."""
         try:
             async with asyncio.timeout(max(0.0, deadline - self._clock.now())):
                 await self._lock.acquire()
         except TimeoutError:
-            raise BusyError(
+            raise NoTurnError(
                 "the BMC's queue did not move within the deadline",
                 hint="another operation on the same BMC is stuck or many are waiting",
             ) from None
@@ -103,7 +107,7 @@ class EndpointQueue:
         try:
             rest_s = self._free_at - self._clock.now()
             if self._free_at > deadline:
-                raise BusyError("the BMC asks to wait beyond the deadline", retry_after_s=rest_s)
+                raise NoTurnError("the BMC asks to wait beyond the deadline", retry_after_s=rest_s)
             if rest_s > 0:
                 await self._clock.sleep(rest_s)
         except BaseException:

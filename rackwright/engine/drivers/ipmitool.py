@@ -10,7 +10,7 @@ import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from dataclasses import dataclass
 
-from rackwright.engine.drivers.endpoint import EndpointQueue, parse_address
+from rackwright.engine.drivers.endpoint import EndpointQueue, NoTurnError, parse_address
 from rackwright.engine.drivers.faults import BusyError, NotSentError, UnansweredError
 from rackwright.engine.drivers.ipmi_output import fault_of, has_refused_setting
 from rackwright.engine.drivers.power.base import Credentials
@@ -95,10 +95,14 @@ class IpmiTool:
     async def _until_not_busy(
         self, command: tuple[str, ...], deadline: float, privilege: str, wait_s: int, tries: int
     ) -> str:
+        last: BusyError | None = None
         while True:
             try:
                 answer = await self._run(command, deadline, privilege, wait_s, tries)
-            except BusyError:
+            except NoTurnError as error:
+                raise last or error from None
+            except BusyError as error:
+                last = error
                 self._queue.busy(None)
                 if self._clock.now() >= deadline:
                     raise

@@ -1,4 +1,5 @@
-"""Which boot override to ask a Redfish service for, and whether what it reports is that.
+"""Which boot override to ask a Redfish service for, whether what it reports is that, and what else
+it offers.
 
 Pure. Source: DSP2046, ComputerSystem, "Boot"; DSP0266 section 9.10 for the Settings resource.
 """
@@ -9,6 +10,7 @@ from typing import Any
 
 from rackwright.engine.drivers.power.base import BootDevice
 from rackwright.engine.drivers.quirks import Quirks
+from rackwright.engine.drivers.redaction import foreign_text
 from rackwright.engine.machine import Firmware
 
 TARGETS = {BootDevice.PXE: "Pxe", BootDevice.DISK: "Hdd"}
@@ -88,3 +90,24 @@ def restart_traces(system: Mapping[str, Any]) -> tuple[object, ...]:
         progress.get("LastStateTime"),
         boot_of(system).get("BootSourceOverrideEnabled"),
     )
+
+
+def offered_boots(resource: Mapping[str, Any]) -> str:
+    """The boot sources and their lifetimes that the service says it takes, "" if it says none."""
+    boot = boot_of(resource)
+    lists = [
+        boot.get(f"BootSourceOverride{what}@Redfish.AllowableValues")
+        for what in ("Target", "Enabled")
+    ]
+    found = [", ".join(map(str, values[:20])) for values in lists if isinstance(values, list)]
+    return foreign_text(" / ".join(found), ())
+
+
+def reset_types(info: Mapping[str, Any]) -> tuple[str, ...]:
+    """The reset types of an ActionInfo resource (DSP2046, ActionInfo, Parameters)."""
+    parameters = info.get("Parameters")
+    for parameter in parameters if isinstance(parameters, list) else ():
+        if isinstance(parameter, Mapping) and parameter.get("Name") == "ResetType":
+            values = parameter.get("AllowableValues")
+            return tuple(map(str, values)) if isinstance(values, list) else ()
+    return ()

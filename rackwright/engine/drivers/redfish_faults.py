@@ -11,13 +11,24 @@ from rackwright.engine.drivers.faults import BusyError, RefusedError, Unanswered
 from rackwright.engine.drivers.redaction import foreign_text
 from rackwright.engine.errors import EngineError, OperatorError
 
-_SESSIONS_FULL = re.compile(r"RAC0218|SessionLimitExceeded|CreateLimitReached", re.IGNORECASE)
+_SESSIONS_FULL = re.compile(
+    r"RAC0218|SessionLimitExceeded|CreateLimitReached|maximum (?:number of )?sessions"
+    r"|(?:too many|no more|not enough) sessions",
+    re.IGNORECASE,
+)
 # SYS518: iDRAC is not ready; iLO says InvalidOperationForSystemState; the rest is DMTF's Base.
 _BUSY = re.compile(
     r"SYS518|iLO[^\"]*InvalidOperationForSystemState|ServiceTemporarilyUnavailable"
     r"|ServiceInUnknownState|ResourceInStandby|ServiceShuttingDown|not ready",
     re.IGNORECASE,
 )
+# In a refusal only: beside a 5xx these words do not say that nothing was done.
+_BUSY_REFUSAL = re.compile(
+    r"ResourceInUse|in transition|\b(?:is|currently|device|system|bmc|resource) busy\b"
+    r"|in progress|try again|retry later|resource is locked",
+    re.IGNORECASE,
+)
+_NOT_NOW = (423, 425, 429, 503)  # RFC 4918, RFC 8470, RFC 6585, RFC 9110: not done, try later
 _PRIVILEGE = re.compile(r"InsufficientPrivilege", re.IGNORECASE)
 _MAX_RETRY_AFTER_S = 600.0
 
@@ -35,7 +46,8 @@ def fault_of(
             retry_after_s=wait_s,
             hint="sessions of other tools are open there: close them, or wait for their timeout",
         )
-    if status in (429, 503) or _BUSY.search(raw):
+    is_refusal = status in (400, 403, 409)
+    if status in _NOT_NOW or _BUSY.search(raw) or (is_refusal and _BUSY_REFUSAL.search(raw)):
         return BusyError(f"{name}: the BMC is busy (HTTP {status}: {text})", retry_after_s=wait_s)
     if _PRIVILEGE.search(raw):
         return OperatorError(

@@ -14,14 +14,23 @@ from typing import Any, TypeVar
 
 import structlog
 
-from rackwright.engine.drivers.endpoint import EndpointQueue, Turn
-from rackwright.engine.drivers.faults import BusyError, NotSentError, UnansweredError
+from rackwright.engine.drivers.endpoint import EndpointQueue, NoTurnError, Turn
+from rackwright.engine.drivers.faults import (
+    BusyError,
+    NotSentError,
+    RefusedError,
+    UnansweredError,
+)
 from rackwright.engine.drivers.redfish_transport import Answer, Conversation
 from rackwright.engine.drivers.timing import Clock, Timing
-from rackwright.engine.errors import EngineError, UnreachableError
+from rackwright.engine.errors import EngineError, MachineError, UnreachableError
 
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
+_MONITOR_GONE = (404, 405, 410)
+# DSP2046, Task, TaskState.
+_TASK_FAILED = ("Exception", "Killed", "Cancelled")
+_TASK_UNDER_WAY = ("New", "Starting", "Running", "Pending", "Service", "Stopping", "Cancelling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,10 @@ class RedfishCall:
         self._channel = channel
         self._conversation = conversation
         self._deadline = channel.clock.now() + duration_s
+
+    @property
+    def action_answer_s(self) -> float:
+        return self._channel.timing.action_answer_s
 
     async def __aenter__(self) -> "RedfishCall":
         return self
@@ -68,8 +81,39 @@ class RedfishCall:
     async def patch(
         self, path: str, data: Mapping[str, object], headers: Mapping[str, str]
     ) -> Answer:
-        """PATCH says what shall be, so it may be repeated like a read."""
+        """PATCH, again while the BMC is busy or was not reached. Once it may have been applied it
+        is not repeated: raises UnansweredError, for the caller to read back what holds now."""
         return await self._repeatable("PATCH", path, data, headers)
+
+    async def settle(self, answer: Answer, duration_s: float) -> None:
+        """Wait at most ``duration_s`` for the task of a 202 (DSP0266, "Asynchronous operations").
+
+        A task monitor that is gone, or cannot be read, says nothing: what holds is read back.
+        Raises MachineError when the task ended without success.
+        """
+        monitor = answer.headers.get("location", "")
+        if answer.status != 202 or not monitor:
+            return
+        until = min(self._deadline, self._now() + duration_s)
+        count = 0
+        while self._now() < until:
+            try:
+                seen = await self.read(monitor)
+            except RefusedError as error:
+                if error.status in _MONITOR_GONE:
+                    return
+                raise MachineError(
+                    f"{self._channel.name}: the BMC's task failed: {error.message}"
+                ) from None
+            except (BusyError, UnreachableError):
+                return
+            state = str(seen.body.get("TaskState", ""))
+            if state in _TASK_FAILED:
+                raise MachineError(f"{self._channel.name}: the BMC's task ended in {state}")
+            if seen.status != 202 and state not in _TASK_UNDER_WAY:
+                return
+            await self._channel.clock.sleep(self._channel.timing.poll_after(count))
+            count += 1
 
     async def post_once(self, path: str, data: Mapping[str, object]) -> Answer:
         """POST, sent at most once. Raises the leaves of ``faults``."""
@@ -88,15 +132,22 @@ class RedfishCall:
         headers: Mapping[str, str] | None,
     ) -> Answer:
         failures = 0
+        last: EngineError | None = None
         answer_s = self._channel.timing.request_timeout_s
         while True:
             try:
                 answer = await self._exchange(method, path, data, headers, answer_s)
+            except NoTurnError as error:
+                raise last or error from None
             except BusyError as error:
+                last = error
                 self._channel.queue.busy(error.retry_after_s)
                 if self._now() >= self._deadline:
                     raise
             except (NotSentError, UnansweredError) as error:
+                if method != "GET" and isinstance(error, UnansweredError):
+                    raise
+                last = error
                 failures += 1
                 if failures >= self._channel.timing.transport_tries or _is_hopeless(error):
                     raise

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from rackwright.engine.drivers.quirks import Identity
 from rackwright.engine.drivers.redfish_session import RedfishCall
@@ -27,7 +28,8 @@ async def choose_system(call: RedfishCall, root: Mapping[str, Any], wanted: str,
             f"{name}: several systems, and none was chosen: {_listed(paths)}",
             hint="set the BMC's system to one of them",
         )
-    exact = [path for path in paths if wanted in (path, _last(path))]
+    asked = _plain_path(wanted)
+    exact = [path for path in paths if asked in (_plain_path(path), _last(path))]
     if not exact:
         exact = [path for path in paths if wanted in await _other_names(call, path)]
     if len(exact) == 1:
@@ -68,6 +70,11 @@ async def _other_names(call: RedfishCall, path: str) -> tuple[str, ...]:
 def _link(value: object) -> str:
     found = value.get("@odata.id") if isinstance(value, Mapping) else None
     return found if isinstance(found, str) else ""
+
+
+def _plain_path(url: str) -> str:
+    """A URL's path without a slash at its end: services and people differ about both."""
+    return urlsplit(url).path.rstrip("/")
 
 
 def _last(path: str) -> str:

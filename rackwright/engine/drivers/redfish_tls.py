@@ -10,6 +10,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
@@ -20,6 +21,8 @@ from rackwright.engine.errors import OperatorError
 # OpenSSL's X509_V_FLAG_NO_CHECK_TIME (x509_vfy.h), not named by the ssl module: a pinned
 # certificate is the operator's word, and BMC clocks and lifetimes are seldom right.
 _NO_CHECK_TIME = 0x200000
+_MAX_BODY_BYTES = 8 << 20  # a resource has kilobytes
+_PIECE_BYTES = 1 << 16
 _TLS = {
     "1.0": ssl.TLSVersion.TLSv1,
     "1.1": ssl.TLSVersion.TLSv1_1,
@@ -86,6 +89,22 @@ class PinnedAdapter(HTTPAdapter):
             ConnectionCls = Connection
 
         self.poolmanager.pool_classes_by_scheme = {"https": Pool}
+
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
+        """As requests does it, but a body without an end is not read to its end."""
+        response = super().send(request, *args, **(kwargs | {"stream": True}))
+        pieces: list[bytes] = []
+        size_bytes = 0
+        for piece in response.iter_content(_PIECE_BYTES):
+            pieces.append(piece)
+            size_bytes += len(piece)
+            if size_bytes > _MAX_BODY_BYTES:
+                response.close()
+                raise requests.exceptions.ContentDecodingError(
+                    f"an answer of more than {_MAX_BODY_BYTES} bytes"
+                )
+        response._content = b"".join(pieces)
+        return response
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """requests would add its own bundle of authorities here; the context is all we trust."""

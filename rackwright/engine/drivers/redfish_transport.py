@@ -3,9 +3,11 @@
 Theory of operation. sushy's Connector does the HTTP (identity encoding, OData headers, its retry
 without identity encoding for HPE), with its own resending switched off: it would repeat a POST
 after a timeout. Every URL that the service names is taken as a path on the address that we were
-given, so that a token goes nowhere else. All methods of ``Conversation`` block and run in a pool
-thread; only ``cut`` is called from outside, and ends a request that is waiting, but never a login:
-a login's answer is waited for, because only it names the session that must be closed.
+given, so that a token goes nowhere else: a redirect is followed there too, and only where it says
+that nothing was done (RFC 9110 sections 15.4.8 and 15.4.9). All methods of ``Conversation`` block
+and run in a pool thread; only ``cut`` is called from outside, and ends a request that is waiting,
+but never a login: a login's answer is waited for, because only it names the session that must be
+closed.
 """
 
 import logging
@@ -43,6 +45,8 @@ logging.getLogger("sushy").setLevel(logging.CRITICAL + 1)
 ROOT = "/redfish/v1/"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
 _LOGOUT_TRIES = 3
+_REDIRECTS = 3
+_FOLLOWED = {False: (307, 308), True: (301, 302, 303, 307, 308)}  # by whether it is a GET
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]  # keys in lower case
     body: Mapping[str, Any] = field(default_factory=dict)
+    is_object: bool = True  # False: the body was no JSON object (an error page, half an answer)
 
 
 class _Connector(sushy.connector.Connector):  # type: ignore[misc]
@@ -83,7 +88,7 @@ class Conversation:
         session = self._connector._session
         session.trust_env = False  # no proxy, no netrc, no bundle from the environment
         session.adapters.clear()
-        session.mount(f"https://{address}", self._adapter)
+        session.mount(f"https://{address}/", self._adapter)
         self._talking = threading.Lock()
         self._aborted = False
         self._logging_in = False
@@ -91,6 +96,7 @@ class Conversation:
         self._lost_logins: list[tuple[float, float]] = []  # asked, given up: monotonic seconds
         self._sessions: list[str] = []  # paths of sessions that we opened, newest last
         self._token = ""
+        self._root: Answer | None = None
 
     def request(
         self,
@@ -108,6 +114,8 @@ class Conversation:
         with self._talking:
             if not self._authenticated:
                 self._login()
+            if (method, path) == ("GET", ROOT) and self._root is not None:
+                return self._root
             try:
                 return self._send(method, path, data, headers, timeout_s)
             except _ExpiredError:
@@ -164,6 +172,8 @@ class Conversation:
         asked_at = time.monotonic()
         try:
             answer = self._send("POST", sessions_path, body, None, 0.0)
+            if not answer.body and "x-auth-token" not in answer.headers:
+                raise UnansweredError(f"{self._name}: the answer to the login cannot be read")
         except _ExpiredError:
             raise self._denied() from None
         except UnansweredError:
@@ -191,9 +201,11 @@ class Conversation:
 
     def _sessions_path(self) -> str | None:
         try:
-            root = self._send("GET", ROOT, None, None, 0.0).body
+            answer = self._send("GET", ROOT, None, None, 0.0)
         except _ExpiredError:
             return _SESSIONS  # a root that wants a login, against DSP0266 section 13.3.2
+        root = answer.body
+        self._root = answer if _link(root.get("Systems")) else None
         links = root.get("Links")
         found = _link(links.get("Sessions")) if isinstance(links, Mapping) else ""
         if found:
@@ -266,6 +278,29 @@ class Conversation:
         timeout_s: float,
         wanted: bool = False,
     ) -> Answer:
+        """One request, and where it is redirected without having been done, there."""
+        target = _path_of(path)
+        for _ in range(_REDIRECTS):
+            answer = self._send_once(method, target, data, headers, timeout_s, wanted)
+            location = answer.headers.get("location", "")
+            if answer.status not in _FOLLOWED[method == "GET"] or not location:
+                break
+            target = _path_of(location)
+        if 300 <= answer.status < 400:
+            raise RefusedError(f"{self._name}: {method} was redirected; the BMC did nothing")
+        if method == "GET" and answer.status == 200 and not answer.is_object:
+            raise UnansweredError(f"{self._name}: what {target} answered is no JSON object")
+        return answer
+
+    def _send_once(
+        self,
+        method: str,
+        target: str,
+        data: Mapping[str, object] | None,
+        headers: Mapping[str, str] | None,
+        timeout_s: float,
+        wanted: bool,
+    ) -> Answer:
         if not wanted:
             self._refuse_when_aborted()
         self._adapter.sockets.clear()
@@ -275,11 +310,11 @@ class Conversation:
         try:
             response = self._connector._op(
                 method,
-                _path_of(path),
+                target,
                 data=dict(data) if data is not None else None,
                 headers=dict(headers or {}),
                 timeout=timeout_s or self._timing.request_timeout_s,
-                allow_redirects=method == "GET",
+                allow_redirects=False,
             )
         except sushy.exceptions.HTTPError as error:
             known = fault_of(error, self._name, self._secrets(), self._retry_after())
@@ -288,19 +323,19 @@ class Conversation:
             fault = self._transport_fault(error.__context__)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             fault = self._transport_fault(error)
-        except (AttributeError, TypeError, KeyError, ValueError, OSError) as error:
+        except (AttributeError, TypeError, KeyError, ValueError, OSError, RecursionError) as error:
             fault = self._unreadable(method, error)
         else:
-            return self._answer(method, response)
+            return self._answer(response)
         raise fault  # outside the handlers: a cause could carry what the BMC echoed
 
-    def _answer(self, method: str, response: requests.Response) -> Answer:
-        if 300 <= response.status_code < 400:
-            raise RefusedError(f"{self._name}: {method} was redirected; the BMC did nothing")
+    def _answer(self, response: requests.Response) -> Answer:
+        body = _json_object(response)
         return Answer(
             response.status_code,
             {key.lower(): value for key, value in response.headers.items()},
-            _json_object(response),
+            body or {},
+            is_object=body is not None,
         )
 
     def _remember(self, response: requests.Response) -> None:
@@ -343,7 +378,7 @@ class _ExpiredError(Exception):
 def _path_of(url: str) -> str:
     """The path of a URL that a service named; where it says it lives does not matter."""
     parts = urlsplit(url)
-    path = parts.path if parts.path.startswith("/") else f"/{parts.path}"
+    path = parts.path if parts.path.startswith("/") else f"{ROOT}{parts.path}"
     return f"{path}?{parts.query}" if parts.query else path
 
 
@@ -355,9 +390,9 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _json_object(response: requests.Response) -> Mapping[str, Any]:
+def _json_object(response: requests.Response) -> Mapping[str, Any] | None:
     try:
         body = response.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None

@@ -31,8 +31,9 @@ class Timing:
     connect_timeout_s: float = 10.0
     request_timeout_s: float = 60.0  # one answer to one read
     action_answer_s: float = 45.0  # the answer to an action; after that the state is read
-    read_deadline_s: float = 150.0  # a whole call that only reads, or sets a boot device
-    action_deadline_s: float = 300.0  # a whole call that changes power
+    read_deadline_s: float = 420.0  # a whole call that only reads, or sets a boot device
+    action_deadline_s: float = 600.0  # a whole call that changes power
+    effect_s: float = 300.0  # from an action that the BMC took until the state shows it
     unanswered_s: float = 120.0  # how long the effect of an unanswered action is looked for
     lag_s: float = 10.0  # how long after a refusal the state may still turn out to be right
     transition_s: float = 60.0  # how long a state that is neither on nor off is waited out

@@ -8,14 +8,16 @@ from typing import Any
 
 from rackwright.engine.drivers.action import Action, PowerChange
 from rackwright.engine.drivers.endpoint import parse_address
-from rackwright.engine.drivers.faults import RefusedError
+from rackwright.engine.drivers.faults import BusyError, RefusedError, UnansweredError
 from rackwright.engine.drivers.power.base import BootDevice, Credentials, PowerState
 from rackwright.engine.drivers.quirks import Identity, Quirks
 from rackwright.engine.drivers.redfish_boot import (
     Wish,
     boot_of,
+    offered_boots,
     one_time_device,
     payloads,
+    reset_types,
     restart_traces,
     settings_path,
     targets_in_order,
@@ -150,22 +152,30 @@ class RedfishDriver:
         refusals: list[str] = []
         for place in targets_in_order(system, settings):
             for payload in payloads(wish, self._quirks):
+                said = f"accepted by {place}"
                 try:
-                    await self._patch(call, paths[place], payload)
-                except RefusedError as error:
+                    answer = await self._patch(call, paths[place], payload)
+                    await call.settle(answer, self._channel.timing.request_timeout_s)
+                except UnansweredError as error:
+                    said = error.message
+                except BusyError:
+                    raise
+                except MachineError as error:
                     refusals.append(error.message)
                     continue
                 problem = await self._await_boot(call, wish)
                 if not problem:
                     return
-                refusals.append(f"accepted by {place}, but read back: {problem}")
+                refusals.append(f"{said}, and read back: {problem}")
+        offers = offered_boots(system) or offered_boots(settings)
         raise MachineError(
             f"{self.name}: boot device {wish.target} ({wish.mode}) could not be set: "
-            + "; ".join(refusals),
-            hint="check the firmware's boot mode and the BMC's allowed boot sources",
+            + "; ".join(dict.fromkeys(refusals)),
+            hint="check the firmware's boot mode and the BMC's allowed boot sources"
+            + (f"; it says that it allows {offers}" if offers else ""),
         )
 
-    async def _patch(self, call: RedfishCall, path: str, payload: Mapping[str, object]) -> None:
+    async def _patch(self, call: RedfishCall, path: str, payload: Mapping[str, object]) -> Answer:
         """PATCH with the resource's own ETag; some services want none, some only ``*``."""
         etag = (await call.read(path)).headers.get("etag", "")
         tries = [etag] if etag else [""]
@@ -174,13 +184,11 @@ class RedfishDriver:
         last: RefusedError | None = None
         for value in tries:
             try:
-                await call.patch(path, payload, {"If-Match": value} if value else {})
+                return await call.patch(path, payload, {"If-Match": value} if value else {})
             except RefusedError as error:
                 if error.status not in _ETAG_REFUSALS:
                     raise
                 last = error
-            else:
-                return
         assert last is not None
         raise last
 
@@ -206,6 +214,8 @@ class SystemPort:
         self._driver = driver
         self._call = call
         self._system: Mapping[str, Any] = {}
+        self._state = PowerState.UNKNOWN
+        self._elsewhere: tuple[str, ...] | None = None  # what the ActionInfo lists, once read
 
     @property
     def name(self) -> str:
@@ -213,22 +223,24 @@ class SystemPort:
 
     async def read(self) -> PowerState:
         self._system = await self._driver.system(self._call)
-        return _STATES.get(str(self._system.get("PowerState")), PowerState.UNKNOWN)
+        self._state = _STATES.get(str(self._system.get("PowerState")), PowerState.UNKNOWN)
+        return self._state
 
     async def send(self, action: Action) -> None:
-        target, offered = self._reset_action()
+        target, offered = await self._reset_action()
         chosen = self._reset_type(action, offered)
         if not chosen:
             raise MachineError(
                 f"{self.name}: the BMC offers no way to {action}: {', '.join(offered)}"
             )
-        await self._call.post_once(target, {"ResetType": chosen})
+        answer = await self._call.post_once(target, {"ResetType": chosen})
+        await self._call.settle(answer, self._call.action_answer_s)
 
     async def traces(self) -> tuple[object, ...]:
         return restart_traces(self._system)
 
     async def can_restart(self) -> bool:
-        return bool(self._reset_type(Action.RESTART, self._reset_action()[1]))
+        return bool(self._reset_type(Action.RESTART, (await self._reset_action())[1]))
 
     def _reset_type(self, action: Action, offered: tuple[str, ...]) -> str:
         if action == Action.RESTART and self._driver.quirks.reset_type:
@@ -236,17 +248,32 @@ class SystemPort:
         wanted = _RESET_TYPES[action]
         if not offered:
             return wanted[0]
-        return next((value for value in wanted if value in offered), "")
+        found = next((value for value in wanted if value in offered), "")
+        if found == "PushPowerButton" and self._state is not PowerState.OFF:
+            return ""  # it would turn off a machine that is on, or coming on
+        return found
 
-    def _reset_action(self) -> tuple[str, tuple[str, ...]]:
-        """Where to post a reset, and the reset types that the service lists (maybe none)."""
+    async def _reset_action(self) -> tuple[str, tuple[str, ...]]:
+        """Where to post a reset, and the reset types that the service lists (maybe none): beside
+        the action, or in the ActionInfo resource that it names (DSP0266, "Actions")."""
         actions = self._system.get("Actions")
         reset = actions.get("#ComputerSystem.Reset") if isinstance(actions, Mapping) else None
         if not isinstance(reset, Mapping) or not isinstance(reset.get("target"), str):
             raise MachineError(f"{self.name}: the BMC offers no reset action for this system")
         offered = reset.get("ResetType@Redfish.AllowableValues")
-        values = tuple(map(str, offered)) if isinstance(offered, list) else ()
-        return reset["target"], values
+        if isinstance(offered, list):
+            return reset["target"], tuple(map(str, offered))
+        return reset["target"], await self._offered_elsewhere(reset.get("@Redfish.ActionInfo"))
+
+    async def _offered_elsewhere(self, path: object) -> tuple[str, ...]:
+        if not isinstance(path, str) or not path:
+            return ()
+        if self._elsewhere is None:
+            try:
+                self._elsewhere = reset_types((await self._call.read(path)).body)
+            except RefusedError:
+                self._elsewhere = ()
+        return self._elsewhere
 
 
 def open_driver(credentials: Credentials, surroundings: Surroundings) -> RedfishDriver:
