@@ -94,7 +94,7 @@ class EndpointQueue:
         self._busy_count = 0
 
     async def acquire(self, deadline: float) -> Turn:
-        """Wait for a turn. Raises NoTurnError when none comes before ``deadline`` (clock seconds)."""
+        """Wait for a turn. Raises NoTurnError if none comes before ``deadline`` (clock seconds)."""
         try:
             async with asyncio.timeout(max(0.0, deadline - self._clock.now())):
                 await self._lock.acquire()
