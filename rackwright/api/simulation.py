@@ -4,7 +4,6 @@ not exist, in virtual time. Wires; decides nothing.
 
 import asyncio
 import hashlib
-import json
 import re
 import resource
 import tempfile
@@ -20,7 +19,7 @@ from rackwright.engine.errors import OperatorError
 from rackwright.engine.executors.simulated import Latency, SimulatedExecutor
 from rackwright.engine.executors.simulated_world import World
 from rackwright.engine.machine import Machine
-from rackwright.engine.plan.codec import plan_to_json
+from rackwright.engine.plan.codec import plan_document
 from rackwright.engine.plan.compile import LimitConfig, compile_plan
 from rackwright.engine.plan.model import Plan, PlannedStage
 from rackwright.engine.plan.spec import ClusterSpec, parse_spec
@@ -156,20 +155,7 @@ async def _run(
     rules: FaultRules | None,
     inventory: Inventory,
 ) -> _Ran:
-    document = json.dumps(plan_to_json(plan), sort_keys=True, separators=(",", ":")).encode()
-    record = PlanRecord(
-        plan.digest, plan.kind, plan.workflow, plan.cluster, plan.fingerprint, document, BEGINS
-    )
-    run_id = await inventory.write(
-        lambda c: simulations.begin(
-            c,
-            record,
-            machines=[(machine.id, machine.name) for machine in plan.machines],
-            stages=[stage.name for stage in plan.stages],
-            epoch=inventory.epoch,
-            now=time.time(),
-        )
-    )
+    run_id = await _begin(plan, inventory)
     journal = inventory.journal(run_id, fact=Fact)
     clock = PacedClock(wanted.speed, BEGINS) if wanted.speed else VirtualClock(BEGINS)
     tick_s = wanted.tick_s or min(10.0, max(1.0, wanted.machines / 7000))
@@ -190,6 +176,29 @@ async def _run(
     run_s = time.perf_counter() - begun
     await inventory.finish_run(run_id, status=int(status))
     return _Ran(run_id, journal, status, run_s, silent)
+
+
+async def _begin(plan: Plan, inventory: Inventory) -> str:
+    """The plan's JSON lives only as long as it is being stored."""
+    record = PlanRecord(
+        digest=plan.digest,
+        kind=plan.kind,
+        workflow=plan.workflow,
+        cluster=plan.cluster,
+        fingerprint=plan.fingerprint,
+        document=plan_document(plan),
+        created_at=BEGINS,
+    )
+    return await inventory.write(
+        lambda c: simulations.begin(
+            c,
+            record,
+            machines=[(machine.id, machine.name) for machine in plan.machines],
+            stages=[stage.name for stage in plan.stages],
+            epoch=inventory.epoch,
+            now=time.time(),
+        )
+    )
 
 
 def _explained(told: RunReport, plan: Plan, silent: Mapping[tuple[int, int], str]) -> RunReport:

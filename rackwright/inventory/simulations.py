@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert
 
 from rackwright.inventory import journal, plans
 from rackwright.inventory.runs import RUNNING
-from rackwright.inventory.tables import RUN, RUN_MACHINE, RUN_STAGE
+from rackwright.inventory.tables import RUN, RUN_STAGE
 
 
 def begin(
@@ -39,10 +39,9 @@ def begin(
     run_no = int(key[0]) if key is not None else 0
     rows = [{"run_no": run_no, "stage": at, "name": name} for at, name in enumerate(stages)]
     connection.execute(insert(RUN_STAGE), rows)
-    members = [
-        {"run_no": run_no, "machine": at, "machine_id": machine_id, "name": name}
-        for at, (machine_id, name) in enumerate(machines)
-    ]
-    connection.execute(insert(RUN_MACHINE), members)
+    connection.exec_driver_sql(
+        "INSERT INTO run_machine (run_no, machine, machine_id, name) VALUES (?,?,?,?)",
+        [(run_no, at, machine_id, name) for at, (machine_id, name) in enumerate(machines)],
+    )
     journal.record(connection, "run.begun", run_id, now, plan=plan.digest)
     return run_id

@@ -1,24 +1,70 @@
 """Canonical JSON and digests: the same decisions give the same bytes, in every process.
 
 Keys sorted, no spaces, ASCII, finite numbers only; sets are refused, because they have no order.
+Long lists are written a few items at a time (``Rows``): 70,000 machines make 35 MB of JSON.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+_AT_ONCE: Final = 1000  # items of a long list
+_ENCODER: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+)
+
+
+class Rows:
+    """A list in a value to be written, whose items are made only while they are."""
+
+    def __init__(self, make: Callable[[], Iterable[object]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(self._make())
+
+    def pieces(self) -> Iterator[bytes]:
+        items = iter(self._make())
+        separator = b"["
+        while some := list(islice(items, _AT_ONCE)):
+            yield separator
+            yield canonical_json(some)[1:-1]
+            separator = b","
+        yield b"]" if separator == b"," else b"[]"
 
 
 def canonical_json(value: object) -> bytes:
     """Raises TypeError for what is not plain, ValueError for NaN and infinity."""
-    text = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
-    return text.encode("ascii")
+    return _ENCODER.encode(value).encode("ascii")
+
+
+def canonical_pieces(value: Mapping[str, object]) -> Iterator[bytes]:
+    """The canonical JSON of an object, whose values may be ``Rows``."""
+    separator = b"{"
+    for key in sorted(value):
+        item = value[key]
+        yield separator + canonical_json(key) + b":"
+        if isinstance(item, Rows):
+            yield from item.pieces()
+        else:
+            yield canonical_json(item)
+        separator = b","
+    yield b"}" if separator == b"," else b"{}"
 
 
 def digest(value: object) -> str:
     """SHA-256 of the canonical JSON, in hex."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def digest_of(value: Mapping[str, object]) -> str:
+    """``digest`` of an object whose values may be ``Rows``."""
+    found = hashlib.sha256()
+    for piece in canonical_pieces(value):
+        found.update(piece)
+    return found.hexdigest()
 
 
 def thaw(value: object) -> object:

@@ -2,12 +2,13 @@
 machines + stages, not with their product. ``estimate_s`` stands beside the digest, not under it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 from rackwright.engine.errors import OperatorError
-from rackwright.engine.plan.canonical import digest, thaw
+from rackwright.engine.plan.canonical import Rows, canonical_pieces, digest_of, thaw
 from rackwright.engine.plan.model import (
     Erasure,
     Need,
@@ -25,16 +26,24 @@ _OUTSIDE_DIGEST = frozenset(("digest", "estimate_s"))
 # Not written where they are empty: plans made before they existed stay what they were.
 _PLAN_LATER = ("facts_used",)
 _STAGE_LATER = ("when",)
+_ERASURE: Final = tuple(f.name for f in fields(Erasure))
+_erasure_values: Final = attrgetter(*_ERASURE)
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     """Plain dicts, lists and scalars; ``json.dumps`` takes it as it is."""
-    return {**_decisions(plan), "digest": plan.digest, "estimate_s": plan.estimate_s}
+    found = _document(plan)
+    return {key: list(item) if isinstance(item, Rows) else item for key, item in found.items()}
+
+
+def plan_document(plan: Plan) -> bytes:
+    """The canonical JSON of ``plan_to_json``, without making that."""
+    return b"".join(canonical_pieces(_document(plan)))
 
 
 def plan_digest(plan: Plan) -> str:
     """SHA-256 over the decisions."""
-    return digest(_decisions(plan))
+    return digest_of(_decisions(plan))
 
 
 def plan_from_json(document: Mapping[str, Any]) -> Plan:
@@ -52,6 +61,10 @@ def plan_from_json(document: Mapping[str, Any]) -> Plan:
     return plan
 
 
+def _document(plan: Plan) -> dict[str, Any]:
+    return {**_decisions(plan), "digest": plan.digest, "estimate_s": plan.estimate_s}
+
+
 def _decisions(plan: Plan) -> dict[str, Any]:
     names = [f.name for f in fields(Plan) if f.name not in _OUTSIDE_DIGEST]
     found: dict[str, Any] = {"format": FORMAT}
@@ -59,45 +72,54 @@ def _decisions(plan: Plan) -> dict[str, Any]:
         is_unset = name in _PLAN_LATER and not getattr(plan, name)
         if name not in ("machines", "stages", "erasures") and not is_unset:
             found[name] = thaw(getattr(plan, name))
-    found["profiles"], found["machines"] = _machines(plan.machines)
+    profiles, places = _profiles(plan.machines)
+    found["profiles"] = profiles
+    found["machines"] = Rows(lambda: _machine_rows(plan.machines, places))
     found["stages"] = [
         {k: v for k, v in _flat(stage).items() if v or k not in _STAGE_LATER}
         for stage in plan.stages
     ]
-    names = [f.name for f in fields(Erasure)]
-    found["erasures"] = [
-        {name: thaw(getattr(erasure, name)) for name in names} for erasure in plan.erasures
-    ]
+    found["erasures"] = Rows(lambda: map(_erasure_row, plan.erasures))
     return found
 
 
-def _machines(machines: tuple[PlannedMachine, ...]) -> tuple[list[Any], list[Any]]:
+def _profiles(machines: Sequence[PlannedMachine]) -> tuple[list[Any], list[int]]:
+    """What machines share, each once; and for each machine its place in that list."""
     profiles: list[Any] = []
     places: dict[object, int] = {}
     by_object: dict[tuple[int, ...], int] = {}
-    rows = []
-    for machine in machines:
-        parts = tuple(getattr(machine, name) for name in _PROFILE)
+    of_machines = []
+    for m in machines:
         # the compiler shares these values, so identity answers almost always
-        identity = (*(id(p) for p in parts[1:4]), hash(parts[0]), machine.reboots)
+        identity = (id(m.pools), id(m.groups), id(m.stages), id(m.expected), m.reboots)
         place = by_object.get(identity)
         if place is None:
-            key = (*parts[:3], tuple(sorted(machine.expected.items())), machine.reboots)
-            place = places.setdefault(key, len(profiles))
-            by_object[identity] = place
+            key = (m.pools, m.groups, m.stages, tuple(sorted(m.expected.items())), m.reboots)
+            place = by_object[identity] = places.setdefault(key, len(profiles))
             if place == len(profiles):
-                profiles.append(dict(zip(_PROFILE, map(thaw, parts), strict=True)))
-        rows.append(
-            {
-                "id": machine.id,
-                "name": machine.name,
-                "why": machine.why,
-                "origin": machine.origin,
-                "limits": list(machine.limits),
-                "profile": place,
-            }
-        )
-    return profiles, rows
+                profiles.append({name: thaw(getattr(m, name)) for name in _PROFILE})
+        of_machines.append(place)
+    return profiles, of_machines
+
+
+def _machine_rows(
+    machines: Sequence[PlannedMachine], places: Sequence[int]
+) -> Iterator[dict[str, object]]:
+    for machine, place in zip(machines, places, strict=True):
+        yield {
+            "id": machine.id,
+            "name": machine.name,
+            "why": machine.why,
+            "origin": machine.origin,
+            "limits": list(machine.limits),
+            "profile": place,
+        }
+
+
+def _erasure_row(erasure: Erasure) -> dict[str, object]:
+    row = dict(zip(_ERASURE, _erasure_values(erasure), strict=True))
+    row["signatures"] = list(erasure.signatures)
+    return row
 
 
 def _flat(value: Any) -> Any:

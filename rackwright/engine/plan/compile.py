@@ -120,6 +120,7 @@ def _assemble(given: Inputs, resolved: Resolved, chosen: Sequence[Chosen]) -> Pl
     profiles: dict[_ProfileKey, Profile] = {}
     members: dict[_ProfileKey, int] = {}
     conditions = Conditions(resolved)
+    limits = _Limits(given, resolved)
     unknown: list[Machine] = []
     planned: list[PlannedMachine] = []
     to_erase: list[tuple[Machine, str]] = []
@@ -140,7 +141,7 @@ def _assemble(given: Inputs, resolved: Resolved, chosen: Sequence[Chosen]) -> Pl
                 machine=one.machine.name,
             )
         members[key] = members.get(key, 0) + 1
-        planned.append(_machine(given, resolved, one, profile))
+        planned.append(_machine(one, profile, limits.of(one.machine)))
         if profile.erases:
             to_erase.append((one.machine, profile.erases))
     if unknown:
@@ -248,26 +249,41 @@ def _kind(given: Inputs, resolved: Resolved) -> PlanKind:
     return "leave" if resolved.workflow.pools_that_leave() else "cluster"
 
 
-def _machine(given: Inputs, resolved: Resolved, one: Chosen, profile: Profile) -> PlannedMachine:
-    machine = one.machine
-    limits = []
-    if machine.bmc is not None and machine.bmc.protocol != "none":
-        limits.append(f"bmc:{machine.bmc.endpoint}")
-    limits += [f"{k}:{v}" for k, v in (("rack", machine.rack), ("site", machine.site)) if v]
-    limits.append("image_server")
-    if any(stage.spec.executor == "ansible" for stage in resolved.stages.values()):
-        limits.append("ansible")
+class _Limits:
+    """The limits that machines draw on; what a rack's machines share is made once."""
+
+    def __init__(self, given: Inputs, resolved: Resolved) -> None:
+        self._capacity = given.limits.capacity
+        runs_ansible = any(s.spec.executor == "ansible" for s in resolved.stages.values())
+        self._everyone = ("image_server", "ansible") if runs_ansible else ("image_server",)
+        self._shared: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def of(self, machine: Machine) -> tuple[str, ...]:
+        place = (machine.rack, machine.site)
+        shared = self._shared.get(place)
+        if shared is None:
+            named = [f"{k}:{v}" for k, v in zip(("rack", "site"), place, strict=True) if v]
+            shared = self._shared[place] = self._bounded((*named, *self._everyone))
+        if machine.bmc is None or machine.bmc.protocol == "none":
+            return shared
+        return (*self._bounded((f"bmc:{machine.bmc.endpoint}",)), *shared)
+
+    def _bounded(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in names if self._capacity(name) > 0)
+
+
+def _machine(one: Chosen, profile: Profile, limits: tuple[str, ...]) -> PlannedMachine:
     return PlannedMachine(
-        id=str(machine.id),
-        name=machine.name,
-        pools=(one.pool,) if one.pool else (),
+        id=str(one.machine.id),
+        name=one.machine.name,
+        pools=profile.pools,
         why=one.why,
-        origin=machine.origin.value,
+        origin=one.machine.origin.value,
         groups=profile.groups,
         stages=profile.stages,
         expected=profile.expected,
         reboots=profile.reboots,
-        limits=tuple(name for name in limits if given.limits.capacity(name) > 0),
+        limits=limits,
     )
 
 

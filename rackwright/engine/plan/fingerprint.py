@@ -6,10 +6,10 @@ drive. Never leases, power state, heartbeats, or the place of a drive under /dev
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from rackwright.engine.machine import Drive, Machine
-from rackwright.engine.plan.canonical import digest
+from rackwright.engine.plan.canonical import Rows, digest_of
 from rackwright.engine.plan.conditions import facts_of
 from rackwright.engine.plan.model import Plan
 
@@ -31,11 +31,16 @@ def fingerprint(
 ) -> str:
     """``machines``: the plan's, in any order; ``erased``: ids of those with an erasure;
     ``facts_used``: what the workflow's conditions read."""
-    values = [_values(m, members, m.id in erased, labels) for m in machines]
-    if facts_used:
-        for value, machine in zip(values, machines, strict=True):
-            value.append(facts_of(machine, facts_used))
-    return digest({"cluster_id": cluster_id, "machines": sorted(values, key=lambda v: str(v[0]))})
+    ordered = sorted(machines, key=lambda machine: machine.id)
+
+    def values() -> Iterator[list[object]]:
+        for machine in ordered:
+            value = _values(machine, members, machine.id in erased, labels)
+            if facts_used:
+                value.append(facts_of(machine, facts_used))
+            yield value
+
+    return digest_of({"cluster_id": cluster_id, "machines": Rows(values)})
 
 
 def plan_fingerprint(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from rackwright.engine.content.library import Library
 from rackwright.engine.machine import Machine, Origin
@@ -11,6 +11,7 @@ from rackwright.engine.plan.resolve import Resolved
 from rackwright.engine.plan.spec import ClusterSpec
 
 Condition = Literal["install", "installed", "existing", "discover"]
+_KINDS: Final = frozenset(("bmc", "rack", "site", "image_server", "ansible"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,9 @@ class LimitConfig:
         if self.named is not None and name in self.named:
             return self.named[name]
         kind = name.partition(":")[0]
-        return {
-            "bmc": self.bmc,
-            "rack": self.rack,
-            "site": self.site,
-            "image_server": self.image_server,
-            "ansible": self.ansible,
-        }[kind]
+        if kind not in _KINDS:
+            raise KeyError(kind)
+        return int(getattr(self, kind))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from rackwright.engine.plan.resolve import Resolved, ResolvedStage
 class Profile:
     """What all machines of one pool in one condition share."""
 
+    pools: tuple[str, ...]
     groups: tuple[str, ...]
     stages: tuple[str, ...]
     expected: Mapping[str, str]
@@ -53,6 +54,7 @@ def profile_of(
             hint="let their 'when' exclude each other",
         )
     return Profile(
+        pools=(pool,) if pool else (),
         groups=groups,
         stages=tuple(n for n in mine if expected[n] not in NOT_APPLICABLE),
         expected={name: expected[name] for name in mine},

@@ -200,9 +200,10 @@ def _take_matching(
         return
     blind.extend(unseen[:missing])
     asked = f"selector {pool.selector}" if pool.selector else "any machine"
+    whys: dict[str, str] = {}  # one string for all machines that it is true of
     for machine in take:
         why = f"pool {pool.name}: {pool.count} of {asked}; {_was(pick, machine)}"
-        chosen[machine.id] = Chosen(machine, pool.name, why)
+        chosen[machine.id] = Chosen(machine, pool.name, whys.setdefault(why, why))
 
 
 def _was(pick: Pick, machine: Machine) -> str:

@@ -218,16 +218,24 @@ class Topology:
 @dataclass
 class _PlanReader:
     plan: Plan
-    limit_rows: dict[tuple[bool, ...], list[tuple[int, ...]]] = field(default_factory=dict)
+    limit_rows: dict[object, list[tuple[int, ...]]] = field(default_factory=dict)
+    kinds: dict[str, list[int]] = field(init=False)  # kind of limit -> the limits' numbers
+
+    def __post_init__(self) -> None:
+        self.kinds = {}
+        for number, name in enumerate(self.plan.limits):
+            self.kinds.setdefault(name.partition(":")[0], []).append(number)
 
     def topology(self) -> Topology:
         plan = self.plan
         index = {stage.name: i for i, stage in enumerate(plan.stages)}
         groups = {name: i for i, name in enumerate((*plan.groups, "all"))}
-        members = [frozenset(m.stages) for m in plan.machines]
+        alike: dict[tuple[str, ...], int] = {}  # machines with the same stages
+        members = [alike.setdefault(m.stages, len(alike)) for m in plan.machines]
+        concerned = [frozenset(names) for names in alike]
         return Topology(
             len(plan.machines),
-            [self._shape(stage, index, groups, members) for stage in plan.stages],
+            [self._shape(s, index, groups, members, concerned) for s in plan.stages],
             capacities=tuple(plan.limits.values()),
             group_count=len(groups),
         )
@@ -237,13 +245,15 @@ class _PlanReader:
         stage: PlannedStage,
         index: Mapping[str, int],
         groups: Mapping[str, int],
-        members: Sequence[frozenset[str]],
+        members: Sequence[int],
+        concerned: Sequence[frozenset[str]],
     ) -> StageShape:
         waves = stage.waves
+        takes_part = [stage.name in names for names in concerned]
         try:
             return StageShape(
                 name=stage.name,
-                participants=bytes(stage.name in m for m in members),
+                participants=bytes(map(takes_part.__getitem__, members)),
                 needs=tuple(index[n.stage] for n in stage.needs if n.wait == "same"),
                 barriers=tuple(
                     Barrier(index[n.stage], n.wait, n.amount)
@@ -271,16 +281,16 @@ class _PlanReader:
     def _limits(self, stage: PlannedStage) -> list[tuple[int, ...]] | None:
         """A stage draws on kinds, a machine names its own of each: "bmc" and "bmc:10.0.0.7". Rows
         are shared between stages that hold the same limits."""
-        names = list(self.plan.limits)
-        own = {f"executor:{stage.executor}", f"stage:{stage.name}"}
-        held = tuple(name.partition(":")[0] in stage.limits for name in names)
-        mine = tuple(i for i, name in enumerate(names) if name in own)
-        if not mine and not any(held):
+        held = sorted(kind for kind in set(stage.limits) if kind in self.kinds)
+        own = (f"executor:{stage.executor}", f"stage:{stage.name}")
+        mine = tuple(i for i, name in enumerate(self.plan.limits) if name in own)
+        if not mine and not held:
             return None
-        key = (*held, *(i in mine for i in range(len(names))))
+        key = (*held, *mine)
         rows = self.limit_rows.get(key)
         if rows is None:
-            number = {name: i for i, name in enumerate(names) if held[i]}
+            names = list(self.plan.limits)
+            number = {names[i]: i for kind in held for i in self.kinds[kind]}
             rows = [_machine_limits(m, number, mine) for m in self.plan.machines]
             self.limit_rows[key] = rows
         return rows if any(rows) else None

@@ -4,6 +4,7 @@ Everything follows from the number of a machine, so that the same fleet is alway
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from rackwright.engine.content.workflow import WorkflowSpec
 from rackwright.engine.machine import Bmc, Drive, Firmware, Machine, MachineId, Nic, Origin
@@ -13,6 +14,10 @@ IN_A_RACK = 40
 RACKS_IN_A_ROW = 20
 CLASSES = ("small", "large", "gpu")  # every eighth is large, every twentieth has accelerators
 _KINDS = ("virtio", "nvme", "sata")
+_GATEWAY = "10.255.255.254"
+_DNS = (_GATEWAY,)
+_NO_FACTS: Mapping[str, object] = MappingProxyType({})
+_Shared = dict[tuple[int, str, int], tuple[str, Mapping[str, str]]]
 
 
 def fleet(count: int, pools: Mapping[str, int]) -> list[Machine]:
@@ -21,7 +26,8 @@ def fleet(count: int, pools: Mapping[str, int]) -> list[Machine]:
     Labels besides: row, and generation of the hardware (g1 to g3).
     """
     roles = _roles(count, pools)
-    return [_machine(number, next(roles)) for number in range(1, count + 1)]
+    shared: _Shared = {}
+    return [_machine(number, next(roles), shared) for number in range(1, count + 1)]
 
 
 def _roles(count: int, pools: Mapping[str, int]) -> Iterator[str]:
@@ -33,34 +39,39 @@ def _roles(count: int, pools: Mapping[str, int]) -> Iterator[str]:
         yield last
 
 
-def _machine(number: int, role: str) -> Machine:
+def _machine(number: int, role: str, shared: _Shared) -> Machine:
+    """``shared``: (rack, labels) that many machines have in common."""
     rack = (number - 1) // IN_A_RACK + 1
-    machine_class = "gpu" if number % 20 == 0 else "large" if number % 8 == 0 else "small"
-    mac = "02:00:" + ":".join(f"{number >> shift & 255:02x}" for shift in (24, 16, 8, 0))
-    address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    common = (rack, role, number % 3 + 1)
+    if common not in shared:
+        row = f"row{(rack - 1) // RACKS_IN_A_ROW + 1}"
+        labels = {"role": role, "row": row, "generation": f"g{common[2]}"}
+        shared[common] = (f"r{rack}", labels)
+    rack_name, labels = shared[common]
+    a, b, c, d = number >> 24 & 255, number >> 16 & 255, number >> 8 & 255, number & 255
+    mac = f"02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}"
+    address = f"10.{b}.{c}.{d}"
+    bmc = f"bmc-{number}"
     return Machine(
         id=MachineId(f"m-{number:012x}"),
         name=f"n{number}",
         site="simulated",
-        rack=f"r{rack}",
-        machine_class=machine_class,
-        labels={
-            "role": role,
-            "row": f"row{(rack - 1) // RACKS_IN_A_ROW + 1}",
-            "generation": f"g{number % 3 + 1}",
-        },
+        rack=rack_name,
+        machine_class="gpu" if number % 20 == 0 else "large" if number % 8 == 0 else "small",
+        labels=labels,
         state="available",
         origin=Origin.NETBOOT,
         firmware=Firmware.BIOS if number % 10 == 0 else Firmware.UEFI,
         pxe_mac=mac,
         management_address=f"{address}/8",
         cluster_address=address,
-        gateway="10.255.255.254",
-        dns=("10.255.255.254",),
-        bmc=Bmc(f"bmc-{number}", "ipmi" if number % 4 == 0 else "redfish", f"bmc-{number}"),
+        gateway=_GATEWAY,
+        dns=_DNS,
+        bmc=Bmc(bmc, "ipmi" if number % 4 == 0 else "redfish", bmc),
         nics=(Nic(mac),),
         drives=(_drive(number),),
         installed=None,
+        facts=_NO_FACTS,
     )
 
 
