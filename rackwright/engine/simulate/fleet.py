@@ -45,8 +45,10 @@ def _machine(number: int, role: str, shared: _Shared) -> Machine:
     common = (rack, role, number % 3 + 1)
     if common not in shared:
         row = f"row{(rack - 1) // RACKS_IN_A_ROW + 1}"
-        labels = {"role": role, "row": row, "generation": f"g{common[2]}"}
-        shared[common] = (f"r{rack}", labels)
+        shared[common] = (
+            f"r{rack}",
+            {"role": role, "row": row, "generation": f"g{common[2]}"},
+        )
     rack_name, labels = shared[common]
     a, b, c, d = number >> 24 & 255, number >> 16 & 255, number >> 8 & 255, number & 255
     mac = f"02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}"
