@@ -33,7 +33,8 @@ READERS_MAX = 16
 
 
 class Database:
-    """Made by ``open_database``; ``close`` it. ``epoch`` is this owner's."""
+    """Made by ``open_database``; ``close`` it. ``epoch`` is this owner's;
+    ``others_until``: see ``owner.Takeover``."""
 
     def __init__(
         self,
@@ -53,7 +54,8 @@ class Database:
         try:
             upgrade(self._write_engine)
             with self._write_engine.begin() as connection:
-                self.epoch = owner.take_over(connection, pid=pid, now=now, lease_s=lease_s)
+                taken = owner.take_over(connection, pid=pid, now=now, lease_s=lease_s)
+            self.epoch, self.others_until = taken.epoch, taken.others_until
             _write_out(self._write_engine)
         except (DBAPIError, sqlite3.Error) as error:
             raise wrapped(error) from error

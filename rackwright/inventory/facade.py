@@ -131,10 +131,19 @@ class Inventory:
         """Whether this owner's lease still lives: ask just before anything is sent."""
         return self._database.may_act()
 
+    async def renew(self) -> None:
+        """Commit, and with it renew the lease. Raises StaleOwnerError when a newer owner exists."""
+        await self._database.write(lambda _: None)
+
     @property
     def epoch(self) -> int:
         """This owner's; every journal append carries it."""
         return self._database.epoch
+
+    @property
+    def others_until(self) -> float | None:
+        """Until when an earlier owner may have acted: see ``owner.Takeover``."""
+        return self._database.others_until
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

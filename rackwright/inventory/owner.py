@@ -7,6 +7,7 @@ the lease has run out, and each write transaction checks the epoch inside itself
 
 import fcntl
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -70,15 +71,28 @@ def holder(data_dir: Path) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def take_over(connection: Connection, *, pid: int, now: float, lease_s: float) -> int:
-    """Become the owner: raises the epoch and returns it.
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """``others_until``: the latest moment (unix seconds, maybe in the past or in the future) at
+    which an earlier owner may have sent anything; None if it left in order, or there was none. One
+    that is not known to be dead may have gone on until now, in the middle of sending: it is given
+    one lease from now."""
+
+    epoch: int
+    others_until: float | None
+
+
+def take_over(connection: Connection, *, pid: int, now: float, lease_s: float) -> Takeover:
+    """Become the owner: raises the epoch.
 
     Raises OwnedElsewhereError while another owner's lease runs and its process may live.
     """
     found = connection.execute(select(OWNER)).first()
-    if found is not None and found.lease_until > now:
-        holder = Holder(found.pid, found.boot_id, found.started)
-        if not holder.is_dead():
+    others_until = None
+    if found is not None and found.lease_until:
+        is_dead = Holder(found.pid, found.boot_id, found.started).is_dead()
+        others_until = min(now, found.lease_until) if is_dead else now + lease_s
+        if found.lease_until > now and not is_dead:
             left_s = found.lease_until - now
             raise OwnedElsewhereError(
                 f"process {found.pid} owns the database for another {left_s:.0f} s",
@@ -98,7 +112,7 @@ def take_over(connection: Connection, *, pid: int, now: float, lease_s: float) -
         connection.execute(insert(OWNER).values(id=1, **values))
     else:
         connection.execute(update(OWNER).values(values))
-    return int(values["epoch"])
+    return Takeover(int(values["epoch"]), others_until)
 
 
 def renew(connection: Connection, *, until: float) -> None:

@@ -5,7 +5,7 @@ functions on a queue; the thread takes all that wait (at most ``GROUP_MAX``), be
 transaction, checks the owner epoch inside it, runs each function under a savepoint of its own,
 commits once, and only then resolves their futures. A function that raises loses its own savepoint
 and nothing else; a commit that fails, fails them all. A failed fsync stops the writer for good:
-after it nobody knows what the file holds (docs/decisions/0005-a-failed-fsync-stops-the-writer.md).
+after it nobody knows what the file holds (docs/decisions/0006-a-failed-fsync-stops-the-writer.md).
 """
 
 import queue

@@ -16,6 +16,7 @@ from rackwright.engine.drivers.factory import PowerDrivers
 from rackwright.engine.drivers.power.base import BootDevice, PowerDriver, PowerState
 from rackwright.engine.errors import OperatorError
 from rackwright.engine.machine import Firmware
+from rackwright.engine.run.errors import LeaseLostError
 from tests.conformance.bmc_peers import (
     QUICK,
     IpmiSim,
@@ -130,6 +131,69 @@ def test_boot_device_set_once_is_read_back(
     before = subject.sessions()
     asyncio.run(scenario())
     assert subject.sessions() == before
+
+
+class _Over:
+    """The fence of an owner whose lease has run out."""
+
+    async def quiet(self) -> None:
+        return
+
+    async def check(self) -> None:
+        raise LeaseLostError("the owner's lease is over")
+
+
+def test_an_owner_whose_lease_is_over_sends_nothing_that_changes(subject: Subject) -> None:
+    async def scenario() -> None:
+        drivers = PowerDrivers(timing=QUICK)
+        ours = subject.driver(drivers)
+        await ours.power_off()
+        await ours.set_boot_once(BootDevice.PXE, subject.peer.firmware)
+        before = subject.actions()
+        stale_drivers = PowerDrivers(timing=QUICK, fence=_Over())
+        stale = subject.driver(stale_drivers)
+        for act in (stale.power_on, stale.reset):
+            with pytest.raises(LeaseLostError):
+                await act()
+        with pytest.raises(LeaseLostError):
+            await stale.set_boot_once(BootDevice.DISK, subject.peer.firmware)
+        assert subject.actions() == before
+        assert await ours.power_state() == PowerState.OFF
+        assert await stale.boot_once() == BootDevice.PXE  # it may look
+        await stale_drivers.close()
+        await drivers.close()
+
+    before = subject.sessions()
+    asyncio.run(scenario())
+    assert subject.sessions() == before
+
+
+def test_after_a_takeover_the_state_is_read_only_once_all_is_quiet(subject: Subject) -> None:
+    """What an earlier owner had sent shows in the meantime: then nothing is sent again."""
+
+    async def scenario() -> None:
+        drivers = PowerDrivers(timing=QUICK)
+        ours = subject.driver(drivers)
+        await ours.power_off()
+
+        class Waiting:
+            async def quiet(self) -> None:
+                await ours.power_on()
+
+            async def check(self) -> None:
+                return
+
+        new_drivers = PowerDrivers(timing=QUICK, fence=Waiting())
+        new = subject.driver(new_drivers)
+        before = subject.actions()
+        await new.power_on()
+        after = subject.actions()
+        if before is not None and after is not None:
+            assert after - before == 1
+        await new_drivers.close()
+        await drivers.close()
+
+    asyncio.run(scenario())
 
 
 def test_sensors_are_names_and_readings(subject: Subject) -> None:

@@ -25,6 +25,7 @@ from rackwright.api.owner.boot import BootService
 from rackwright.api.owner.clusters import ClusterService
 from rackwright.api.owner.directory import InventoryDirectory
 from rackwright.api.owner.events import EventService
+from rackwright.api.owner.fence import OwnerFence
 from rackwright.api.owner.machines import MachineService
 from rackwright.api.owner.plans import PlanService
 from rackwright.api.owner.reports import ReportService
@@ -77,7 +78,8 @@ class Owner:
         self._stack.callback(inventory.close)
         authority = CertificateAuthority(settings.data_dir / "keys")
         artifacts = ArtifactStore(settings.artifacts, settings.image_variant)
-        drivers = PowerDrivers()
+        fence = OwnerFence(inventory)
+        drivers = PowerDrivers(fence=fence)
         self._stack.push_async_callback(drivers.close)
         segments = _shared_state_dir(settings.data_dir)
         self._stack.callback(_remove_unneeded, segments, inventory)
@@ -103,6 +105,7 @@ class Owner:
             authority,
             drivers,
             boot,
+            fence=fence,
             local_root=self._stack.enter_context(_private_tmpfs(settings.data_dir)),
         )
         self._stack.push_async_callback(runs.close)

@@ -20,6 +20,7 @@ from rackwright.engine.drivers.factory import PowerDrivers
 from rackwright.engine.errors import EngineError, OperatorError
 from rackwright.engine.executors.ansible import installed
 from rackwright.engine.executors.scope import Journaled, JournaledPlay, Scope
+from rackwright.engine.fence import Fence
 from rackwright.engine.images.artifact import Artifact
 from rackwright.engine.plan.codec import plan_to_json
 from rackwright.engine.plan.model import Plan
@@ -57,6 +58,7 @@ class RunService:
         drivers: PowerDrivers,
         boot: BootService,
         *,
+        fence: Fence,
         local_root: Path,
     ) -> None:
         self._inventory = inventory
@@ -65,6 +67,7 @@ class RunService:
         self._authority = authority
         self._drivers = drivers
         self._boot = boot
+        self._fence = fence
         self._local_root = local_root
         self._renderer = Renderer()
         self._live: dict[str, _Live] = {}
@@ -282,6 +285,7 @@ class RunService:
             controller=self._boot.controller_for,
             booted=lambda machine_id: machine_id in booted,
             journaled=_journaled(view),
+            fence=self._fence,
         )
         return executor_of(scope, local_root=str(self._local_root))
 

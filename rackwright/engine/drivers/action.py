@@ -20,6 +20,7 @@ from rackwright.engine.drivers.faults import (
 from rackwright.engine.drivers.power.base import ActionUnconfirmedError, PowerState
 from rackwright.engine.drivers.timing import Clock, Timing
 from rackwright.engine.errors import EngineError, MachineError, UnreachableError
+from rackwright.engine.fence import Fence, NoFence
 
 
 class Action(StrEnum):
@@ -52,8 +53,11 @@ _WANTED = {Action.ON: PowerState.ON, Action.OFF: PowerState.OFF}
 class PowerChange:
     """One call's change of power. Not reused."""
 
-    def __init__(self, port: PowerPort, clock: Clock, timing: Timing) -> None:
+    def __init__(
+        self, port: PowerPort, clock: Clock, timing: Timing, fence: Fence | None = None
+    ) -> None:
         self._port = port
+        self._fence = fence or NoFence()
         self._clock = clock
         self._timing = timing
         self._deadline = clock.now() + timing.action_deadline_s
@@ -112,6 +116,7 @@ class PowerChange:
         """Whether the BMC accepted (True) or may have (False). Raises when it surely did not."""
         count = 0
         while True:
+            await self._fence.check()
             try:
                 await self._port.send(action)
             except UnansweredError:

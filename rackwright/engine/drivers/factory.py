@@ -19,6 +19,7 @@ from rackwright.engine.drivers.quirks import load_quirks
 from rackwright.engine.drivers.surroundings import Ask, Surroundings
 from rackwright.engine.drivers.timing import Clock, MonotonicClock, Timing
 from rackwright.engine.errors import OperatorError
+from rackwright.engine.fence import Fence, NoFence
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _SEAM = "base"  # the one module of power/ that is no driver
@@ -47,14 +48,17 @@ class PowerDrivers:
         quirk_files: Iterable[Path] = (),
         threads: int = 32,
         ask: Ask | None = None,
+        fence: Fence | None = None,
     ) -> None:
-        """``threads`` bounds blocking requests under way; ``ask`` reaches a person (manual)."""
+        """``threads`` bounds blocking requests under way; ``ask`` reaches a person (manual);
+        ``fence`` is asked before anything that changes a machine."""
         self._timing = timing or Timing()
         self._clock = clock or MonotonicClock()
         self._quirks = load_quirks(*quirk_files)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="bmc")
         self._queues = EndpointQueues(self._clock, self._timing)
         self._ask = ask
+        self._fence = fence or NoFence()
 
     def open(self, protocol: str, credentials: Credentials) -> PowerDriver:
         """A driver for one system. No I/O. Raises OperatorError: unknown name, bad credentials."""
@@ -66,6 +70,7 @@ class PowerDrivers:
             timing=self._timing,
             quirks=self._quirks,
             ask=self._ask,
+            fence=self._fence,
         )
         return module.open_driver(credentials, surroundings)
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rackwright.engine.drivers.endpoint import EndpointQueue
 from rackwright.engine.drivers.quirks import QuirkTable
 from rackwright.engine.drivers.timing import Clock, Timing
+from rackwright.engine.fence import Fence, NoFence
 
 # Asks a person, waits for the answer: (machine or BMC, what is asked) -> what was answered.
 Ask = Callable[[str, str], Awaitable[str]]
@@ -20,3 +21,4 @@ class Surroundings:
     timing: Timing
     quirks: QuirkTable
     ask: Ask | None = None
+    fence: Fence = field(default_factory=NoFence)

@@ -57,7 +57,7 @@ class CompositeExecutor:
 def executor_of(scope: Scope, *, local_root: str) -> CompositeExecutor:
     """The executor of one run. ``local_root``: a 0700 directory on tmpfs for local steps."""
     consoles = Consoles()
-    reach = SshReach(Pool(scope.directory.client_key_path), scope.directory)
+    reach = SshReach(Pool(scope.directory.client_key_path), scope.directory, scope.fence)
     boot = Boot(scope, reach, consoles)
     executors: dict[str, Executor] = {
         "netboot": NetbootExecutor(boot),

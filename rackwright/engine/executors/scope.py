@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from rackwright.engine.errors import OperatorError
 from rackwright.engine.executors.ports import Directory, Netboot
+from rackwright.engine.fence import Fence, NoFence
 from rackwright.engine.machine import Machine
 from rackwright.engine.plan.model import Erasure, Plan, PlannedMachine, PlannedStage
 from rackwright.engine.run.ports import OutcomeSink
@@ -83,6 +84,7 @@ class Scope:
     booted: Callable[[str], bool] = lambda _machine_id: False
     """Has this run itself powered the machine on, so that it may do so again?"""
     journaled: Journaled = field(default_factory=Journaled)
+    fence: Fence = field(default_factory=NoFence)
 
     def subject(self, task: int) -> Subject:
         stage_index, machine_index = divmod(task, len(self.plan.machines))

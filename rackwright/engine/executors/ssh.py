@@ -95,7 +95,7 @@ class SshExecutor:
 
 def ssh_executor(scope: Scope, *, consoles: Consoles | None = None) -> SshExecutor:
     """An executor with connections of its own."""
-    reach = SshReach(Pool(scope.directory.client_key_path), scope.directory)
+    reach = SshReach(Pool(scope.directory.client_key_path), scope.directory, scope.fence)
     return SshExecutor(scope, reach, consoles=consoles)
 
 
@@ -104,7 +104,7 @@ def local_executor(
 ) -> SshExecutor:
     """The same steps by subprocess on the controller. ``root``: a 0700 directory on tmpfs."""
     return SshExecutor(
-        scope, LocalReach(environment), root=lambda machine_id: f"{root}/{machine_id}"
+        scope, LocalReach(environment, scope.fence), root=lambda machine_id: f"{root}/{machine_id}"
     )
 
 

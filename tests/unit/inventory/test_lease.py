@@ -78,6 +78,27 @@ def test_a_dead_process_keeps_nobody_waiting(tmp_path: Path) -> None:
     database.close()
 
 
+def test_a_takeover_tells_until_when_the_earlier_owner_may_have_acted(tmp_path: Path) -> None:
+    first = open_database(tmp_path, now=NOW, clock=lambda: NOW)
+    assert first.others_until is None  # there was none
+    late = NOW + LEASE_S + 5
+    second = open_database(tmp_path, now=late, clock=lambda: late)
+    assert second.others_until == late + LEASE_S  # it lives: it may be in the middle of sending
+    second.close()
+    third = open_database(tmp_path, now=late, clock=lambda: late)
+    assert third.others_until is None  # it left in order
+    third.close()
+    first.close()
+
+
+@pytest.mark.parametrize(("after_s", "until_s"), [(1.0, 1.0), (3600.0, LEASE_S)])
+def test_what_is_dead_acts_no_more(tmp_path: Path, after_s: float, until_s: float) -> None:
+    subprocess.run([sys.executable, "-c", CHILD, str(tmp_path), str(NOW)], check=True)
+    database = open_database(tmp_path, now=NOW + after_s)
+    assert database.others_until == pytest.approx(NOW + until_s, abs=0.01)
+    database.close()
+
+
 def test_a_process_is_told_from_a_later_one_of_its_number() -> None:
     me = this_process(os.getpid())
     assert not me.is_dead()

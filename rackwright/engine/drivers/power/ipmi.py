@@ -41,6 +41,7 @@ class IpmiDriver:
         self._quirks = self._table.of(Identity(), credentials.quirks)
         self._is_identified = False
         self._is_flag_kept = False
+        self._fence = surroundings.fence
         self._tool = IpmiTool(credentials, surroundings.queue, self._clock, self._timing)
 
     def __repr__(self) -> str:
@@ -50,15 +51,19 @@ class IpmiDriver:
         return await self._port(self._timing.read_deadline_s).read()
 
     async def power_on(self) -> None:
+        await self._fence.quiet()
         await self._change().reach(Action.ON)
 
     async def power_off(self) -> None:
+        await self._fence.quiet()
         await self._change().reach(Action.OFF)
 
     async def reset(self) -> None:
+        await self._fence.quiet()
         await self._change().restart()
 
     async def set_boot_once(self, device: BootDevice, firmware: Firmware) -> None:
+        await self._fence.quiet()
         deadline = self._deadline()
         await self._identify(deadline)
         flags = await self._set_and_read(device, firmware, deadline)
@@ -108,7 +113,7 @@ class IpmiDriver:
 
     def _change(self) -> PowerChange:
         port = self._port(self._timing.action_deadline_s)
-        return PowerChange(port, self._clock, self._timing)
+        return PowerChange(port, self._clock, self._timing, self._fence)
 
     async def _read(self, deadline: float, *command: str) -> str:
         return await self._tool.read(*command, deadline=deadline, privilege=self._quirks.privilege)
@@ -126,6 +131,7 @@ class IpmiDriver:
     async def _set_and_read(
         self, device: BootDevice, firmware: Firmware, deadline: float
     ) -> BootFlags | None:
+        await self._fence.check()
         self._is_flag_kept = await self._keep_flag(deadline)
         options = ("options=efiboot",) if firmware == Firmware.UEFI else ()
         await self._read(deadline, "chassis", "bootdev", device.value, *options)

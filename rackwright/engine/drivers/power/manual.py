@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from rackwright.engine.drivers.power.base import BootDevice, Credentials, PowerState
 from rackwright.engine.drivers.surroundings import Ask, Surroundings
 from rackwright.engine.errors import MachineError, OperatorError, UnreachableError
+from rackwright.engine.fence import Fence, NoFence
 from rackwright.engine.machine import Firmware
 
 _YES = frozenset({"y", "yes", "done", "ok"})
@@ -15,8 +16,9 @@ _PERSON_S = 3600.0  # how long a person is waited for
 class ManualDriver:
     """Asks one thing at a time. Remembers the boot device, which nothing can read back."""
 
-    def __init__(self, name: str, ask: Ask) -> None:
+    def __init__(self, name: str, ask: Ask, fence: Fence | None = None) -> None:
         self._name = name
+        self._fence = fence or NoFence()
         self._ask_person = ask
         self._turn = asyncio.Lock()
         self._boot: BootDevice | None = None
@@ -50,6 +52,8 @@ class ManualDriver:
         """Nothing is open."""
 
     async def _confirm(self, request: str) -> None:
+        await self._fence.quiet()
+        await self._fence.check()
         if await self._answer(request) not in _YES:
             raise MachineError(f"{self._name}: the person did not confirm: {request}")
 
@@ -68,4 +72,4 @@ def open_driver(credentials: Credentials, surroundings: Surroundings) -> ManualD
         raise OperatorError(
             "the manual driver needs a person to ask", hint="run from a terminal or the web UI"
         )
-    return ManualDriver(credentials.address, surroundings.ask)
+    return ManualDriver(credentials.address, surroundings.ask, surroundings.fence)

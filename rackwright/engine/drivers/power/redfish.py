@@ -74,6 +74,7 @@ class RedfishDriver:
         await self._change(Action.RESTART)
 
     async def set_boot_once(self, device: BootDevice, firmware: Firmware) -> None:
+        await self._surroundings.fence.quiet()
         async with self._call(self._channel.timing.read_deadline_s) as call:
             await self._set_boot(call, Wish(device, firmware))
 
@@ -125,9 +126,10 @@ class RedfishDriver:
         return RedfishCall(self._channel, self._conversation(), duration_s)
 
     async def _change(self, action: Action) -> None:
-        timing = self._channel.timing
+        timing, fence = self._channel.timing, self._surroundings.fence
+        await fence.quiet()
         async with self._call(timing.action_deadline_s) as call:
-            change = PowerChange(SystemPort(self, call), self._channel.clock, timing)
+            change = PowerChange(SystemPort(self, call), self._channel.clock, timing, fence)
             if action == Action.RESTART:
                 await change.restart()
             else:
@@ -183,6 +185,7 @@ class RedfishDriver:
         tries += ["*", ""] if etag else ["*"]
         last: RefusedError | None = None
         for value in tries:
+            await self._surroundings.fence.check()
             try:
                 return await call.patch(path, payload, {"If-Match": value} if value else {})
             except RefusedError as error:

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from rackwright.api.owner.fence import OwnerFence
 from rackwright.engine.run.clock import SystemClock
+from rackwright.engine.run.errors import LeaseLostError
 from rackwright.engine.run.ports import Attempt, Executor, Fact, Outcome, RunView
 from rackwright.engine.run.runner import Runner
 from rackwright.engine.schedule.events import Result, RunStatus
@@ -36,20 +38,37 @@ PLAN = plan(
 
 
 class Noting:
-    """Writes down each attempt that it is told to start, and by whom."""
+    """Writes down what it sends to machines, and as whom: at the start of each attempt, and once
+    more in the middle of it, behind the fence that drivers and shells ask."""
 
-    def __init__(self, view: RunView, actions: Path, who: str) -> None:
+    def __init__(self, view: RunView, actions: Path, who: str, fence: OwnerFence) -> None:
         self._view = view
         self._actions = actions
         self._who = who
+        self._fence = fence
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, attempts: Sequence[Attempt]) -> None:
-        loop = asyncio.get_running_loop()
+        for attempt in attempts:
+            self._send(f"starts {attempt.task}")
+            task = asyncio.get_running_loop().create_task(self._carry_out(attempt))
+            self._tasks.add(task)
+
+    async def _carry_out(self, attempt: Attempt) -> None:
+        await asyncio.sleep(0.05)
+        try:
+            await self._fence.check()
+        except LeaseLostError as error:  # as an executor does: the attempt failed
+            self._view.ended(
+                Outcome(attempt.task, attempt.attempt, Result.FAILED, error=str(error))
+            )
+            return
+        self._send(f"acts {attempt.task}")
+        self._view.ended(Outcome(attempt.task, attempt.attempt, Result.CHANGED))
+
+    def _send(self, what: str) -> None:
         with self._actions.open("a") as file:
-            for attempt in attempts:
-                file.write(f"{self._who} {attempt.task}\n")
-                outcome = Outcome(attempt.task, attempt.attempt, Result.CHANGED)
-                loop.call_later(0.05, self._view.ended, outcome)
+            file.write(f"{self._who} {what}\n")
 
     def cancel(self, task: int, attempt: int) -> None:
         raise AssertionError("nothing is cancelled here")
@@ -72,9 +91,10 @@ def controller(folder: Path, who: str, run_id: str) -> RunStatus:
     async def main() -> RunStatus:
         journal = inventory.journal(run_id, fact=Fact)
         snapshot, facts = journal.past()
+        fence = OwnerFence(inventory)
 
         def executor(view: RunView) -> Executor:
-            return Noting(view, folder / "actions", who)
+            return Noting(view, folder / "actions", who, fence)
 
         return await Runner(
             PLAN,
@@ -136,7 +156,7 @@ def test_a_controller_that_slept_past_its_lease_writes_and_sends_nothing(tmp_pat
     command = [sys.executable, "-c", CHILD, str(tmp_path), run_id]
     with subprocess.Popen(command, cwd=Path(__file__).parents[4]) as first:
         try:
-            until(lambda: len(actions(tmp_path)) >= 6)
+            until(lambda: len(actions(tmp_path)) >= 12)
             os.kill(first.pid, signal.SIGSTOP)
             before = len(actions(tmp_path))
             with pytest.raises(OwnedElsewhereError):
@@ -155,7 +175,7 @@ def test_a_controller_that_slept_past_its_lease_writes_and_sends_nothing(tmp_pat
             first.kill()
     done = actions(tmp_path)
     assert {line.split()[0] for line in done[before:]} == {"second"}
-    assert len(done[:before]) < PLAN_TASKS
+    assert len(done[:before]) < 2 * PLAN_TASKS
     facts = read(tmp_path, run_id)
     ended = [(f.stage, f.machine) for f in facts if f.kind == "ended"]
     assert len(ended) == len(set(ended)) == PLAN_TASKS
