@@ -28,7 +28,11 @@ _DEVICES = {0x04: BootDevice.PXE, 0x08: BootDevice.DISK}
 _COMPLETION = re.compile(
     r"^(?:[A-Z][^\n]*? failed|Unable to send RAW command \([^)\n]*rsp=0x\w+\)): ([^\n]+)$", re.M
 )
-_SET_FAILED = re.compile(r"^Set [^\n]*? failed: ", re.M)
+# Parameters 0 to 4 (progress, partitions, valid bits, acknowledge) are prologue: many a BMC refuses
+# one of them and keeps the boot flags of parameter 5, which are read back.
+_SET_FAILED = re.compile(r"^Set (?!Chassis Boot Parameter [0-4] )[^\n]*? failed: ", re.M)
+_HELD = re.compile(r"Boot Parameter \d+ failed: Attempt to set 'in progress'", re.I)
+SET_IN_PROGRESS = 0x81  # IPMI 2.0 section 28.12: another console's setting has not ended
 _CREDENTIALS = re.compile(r"RAKP \d HMAC is invalid|unauthorized name|invalid user ?name", re.I)
 _CIPHER = re.compile(
     r"no matching cipher suite|no cipher suite match"
@@ -37,7 +41,7 @@ _CIPHER = re.compile(
 )
 _PRIVILEGE = re.compile(
     r"insufficient privilege|unauthorized role|privilege level requested"
-    r"|Set Session Privilege Level to \w+ failed",
+    r"|Set Session Privilege Level to \w+ failed:",  # without a code its answer was lost
     re.I,
 )
 _BUSY = re.compile(
@@ -128,6 +132,12 @@ def fault_of(stderr: str, name: str, secrets: tuple[str, ...] = ()) -> EngineErr
     code = _COMPLETION.search(stderr)
     if code is not None and _UNSURE.search(code[1].strip()):
         return UnansweredError(f"{name}: the BMC cannot say whether it acted: {said}")
+    if _HELD.search(stderr):
+        return RefusedError(
+            f"{name}: another console holds the boot options: {said}", status=SET_IN_PROGRESS
+        )
+    if _BUSY.search(stderr):
+        return BusyError(f"{name}: the BMC is busy: {said}")
     if _PRIVILEGE.search(stderr):
         return OperatorError(
             f"{name}: the BMC's account lacks a privilege: {said}",
@@ -143,8 +153,6 @@ def fault_of(stderr: str, name: str, secrets: tuple[str, ...] = ()) -> EngineErr
             f"{name}: the BMC rejected the credentials: {said}",
             hint="check user name, password and that IPMI over LAN is enabled for the account",
         )
-    if _BUSY.search(stderr):
-        return BusyError(f"{name}: the BMC is busy: {said}")
     if code is not None:
         return RefusedError(f"{name}: the BMC refused: {said}")
     if _NO_SESSION.search(stderr):

@@ -12,6 +12,7 @@ from rackwright.engine.drivers.action import Action, PowerChange
 from rackwright.engine.drivers.faults import RefusedError
 from rackwright.engine.drivers.ipmi_console import console_lines
 from rackwright.engine.drivers.ipmi_output import (
+    SET_IN_PROGRESS,
     BootFlags,
     parse_boot_flags,
     parse_identity,
@@ -30,6 +31,9 @@ _log = structlog.get_logger(__name__)
 _ACTIONS = {Action.ON: "on", Action.OFF: "off", Action.RESTART: "reset"}
 # Boot options parameter 3, bit 3: the valid bit outlives 60 s without a reset (table 28-14).
 _KEEP_BOOT_FLAG = ("raw", "0x00", "0x08", "0x03", "0x08")
+# Parameter 0: set complete, which also ends another console's "set in progress".
+_SET_COMPLETE = ("raw", "0x00", "0x08", "0x00", "0x00")
+_REFUSED_HINT = "look whether the BMC's own interface allows IPMI to set the boot device"
 
 
 class IpmiDriver:
@@ -134,8 +138,23 @@ class IpmiDriver:
         await self._fence.check()
         self._is_flag_kept = await self._keep_flag(deadline)
         options = ("options=efiboot",) if firmware == Firmware.UEFI else ()
-        await self._read(deadline, "chassis", "bootdev", device.value, *options)
+        command = ("chassis", "bootdev", device.value, *options)
+        try:
+            await self._set_boot_device(deadline, command)
+        except RefusedError as error:
+            raise RefusedError(error.message, status=error.status, hint=_REFUSED_HINT) from None
         return await self._boot_flags(deadline)
+
+    async def _set_boot_device(self, deadline: float, command: tuple[str, ...]) -> None:
+        """Also over a "set in progress" that some console left behind: it is given a moment."""
+        try:
+            await self._read(deadline, *command)
+        except RefusedError as error:
+            if error.status != SET_IN_PROGRESS:
+                raise
+            await self._clock.sleep(self._timing.busy_s)
+            await self._read(deadline, *_SET_COMPLETE)
+            await self._read(deadline, *command)
 
     async def _keep_flag(self, deadline: float) -> bool:
         """Whether the BMC keeps the override until a boot consumes it, however long that takes."""
