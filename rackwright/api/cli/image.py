@@ -43,7 +43,6 @@ def build(
     if chosen not in VARIANTS:
         output.fail(f"unknown variant {chosen!r}", "generic or virtual")
         raise typer.Exit(Exit.REFUSED)
-    config.artifacts.mkdir(parents=True, exist_ok=True)
     rows = []
     for name in wanted:
         artifact = images.build(

@@ -129,6 +129,8 @@ def _os_hint(error: OSError) -> str:
             return "run as root, or choose another --data-dir"
         case errno.ENOSPC | errno.EDQUOT:
             return "free some space, or choose another --data-dir"
+        case errno.EEXIST | errno.ENOTDIR:
+            return "a file stands where a directory is needed: choose another --data-dir"
         case _:
             return ""
 

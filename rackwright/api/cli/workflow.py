@@ -17,6 +17,8 @@ def check(name: str, fmt: OutputOption = output.Format.TABLE) -> None:
         output.emit(fmt, found)
         return
     output.emit(fmt, found["stages"], ("name", "role", "on", "needs"))
+    for one in found["spec_params"]:
+        output.note(f"the cluster spec must set params: {{{one['role']}: {{{one['param']}: ...}}}}")
 
 
 @app.command("list")

@@ -157,13 +157,17 @@ class PlanService:
         return self.library().workflow_names()
 
     def check_workflow(self, name: str) -> dict[str, Any]:
-        """The workflow's stages, with every role, param and template checked.
+        """The workflow's stages, with every role, param and template checked, and the params that
+        a cluster spec must still give.
 
         Raises ContentErrors.
         """
         library = self.library()
         found = library.workflow(name)
-        resolve(library, found, None)
+        resolved = resolve(library, found, None)
+        wanting = sorted(
+            {(one.role.name, name) for one in resolved.stages.values() for name in one.wanting}
+        )
         stages = [
             {
                 "name": stage.name,
@@ -173,7 +177,12 @@ class PlanService:
             }
             for stage in found.stages.values()
         ]
-        return {"name": name, "groups": list(found.groups), "stages": stages}
+        return {
+            "name": name,
+            "groups": list(found.groups),
+            "stages": stages,
+            "spec_params": [{"role": role, "param": param} for role, param in wanting],
+        }
 
     def library(self) -> Library:
         """Content as it is now."""

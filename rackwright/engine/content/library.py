@@ -179,7 +179,14 @@ class Library:
                 )
             data = full.read_bytes()
         except OSError as error:
-            raise OperatorError(f"{shown} cannot be read: {error.strerror}") from error
+            raise OperatorError(
+                f"{shown} cannot be read: {error.strerror}",
+                hint="it is a link that leads nowhere" if full.is_symlink() else "",
+            ) from error
+        except RuntimeError as error:  # what Path.resolve raises for a loop, before Python 3.13
+            raise OperatorError(
+                f"{shown} is a link that leads back to itself", hint="put the file there"
+            ) from error
         mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
         return ContentFile(path, shown, root.label, mode, data, content_sha256(path, mode, data))
 
@@ -188,7 +195,8 @@ def _labelled(roots: Sequence[Path | Root]) -> Iterator[Root]:
     seen: dict[str, int] = {}
     for given in roots:
         if isinstance(given, Path) and not given.is_dir():
-            raise OperatorError(f"the content directory {given} does not exist")
+            problem = "is not a directory" if given.exists() else "does not exist"
+            raise OperatorError(f"the content directory {given} {problem}")
         root = given if isinstance(given, Root) else Root(given, given.resolve().name, str(given))
         seen[root.label] = count = seen.get(root.label, 0) + 1
         yield root if count == 1 else Root(root.path, f"{root.label}-{count}", root.shown)

@@ -41,11 +41,16 @@ def check_schema(role: RoleSpec, problems: Problems) -> bool:
 
 
 def merged_params(
-    role: RoleSpec, layers: Sequence[Node | None], missing_at: Mark, problems: Problems
+    role: RoleSpec,
+    layers: Sequence[Node | None],
+    missing_at: Mark,
+    problems: Problems,
+    wanting: set[str] | None = None,
 ) -> Mapping[str, object] | None:
     """Defaults filled in, ``layers`` (lowest first) laid over them, validated; None if wrong.
 
-    ``missing_at`` is where a missing param is reported.
+    ``missing_at`` is where a missing param is reported. With ``wanting``, more layers may come:
+    params that are missing still are put there, they are no mistakes, and the answer is None.
     """
     merged: Node | None = None
     for layer in layers:
@@ -59,11 +64,16 @@ def merged_params(
         _refuse_secrets(role, schema, merged, mine)
     try:
         for error in Draft202012Validator(schema).iter_errors(values):
+            if wanting is not None and list(error.absolute_schema_path) == ["required"]:
+                wanting.update(_absent(error))
+                continue
             _report(role, error, merged, missing_at, mine)
     except RecursionError:
         mine.add(missing_at, f"the params schema of role {role.name} refers to itself")
     problems.extend(mine)
-    return values if isinstance(values, dict) and not mine.found else None
+    if mine.found or wanting:
+        return None
+    return values if isinstance(values, dict) else None
 
 
 def declared_params(role: RoleSpec) -> tuple[str, ...]:
@@ -96,6 +106,12 @@ def _with_defaults(value: Any, schema: Any, depth: int) -> Any:
     return filled
 
 
+def _absent(error: ValidationError) -> list[str]:
+    present = error.instance if isinstance(error.instance, dict) else {}
+    needed = error.validator_value if isinstance(error.validator_value, list) else []
+    return [str(name) for name in needed if name not in present]
+
+
 def _report(
     role: RoleSpec,
     error: ValidationError,
@@ -107,8 +123,7 @@ def _report(
     mark = locate(merged, path) if merged is not None and path else missing_at
     name = ".".join(str(p) for p in path)
     if error.validator == "required" and isinstance(error.validator_value, list):
-        present = error.instance if isinstance(error.instance, dict) else {}
-        for missing in (m for m in error.validator_value if m not in present):
+        for missing in _absent(error):
             full = f"{name}.{missing}" if name else str(missing)
             problems.add(
                 mark,

@@ -49,12 +49,13 @@ def build(
     very image; asking for either builds both. Raises OperatorError or BuildFailedError.
     """
     recipe = load_recipe(name, variant)
+    if rebuild or not _built(store, name, recipe):
+        require_tools()  # before anything is made
     store.mkdir(parents=True, exist_ok=True)
     with _lock(store, NAMES[name]):
         if not rebuild and (found := _reuse(store, name, recipe)):
             report(f"{name} ({variant}) is built: {found.digest[:12]}")
             return found
-        require_tools()
         mirror = find_mirror(ETC_APT, environment)
         report(f"building {name} ({variant}) from Debian {recipe.suite}")
         with _workspace(store, NAMES[name]) as work:
@@ -68,13 +69,19 @@ def build(
     return built[name]
 
 
-def _reuse(store: Path, name: str, recipe: Recipe) -> Artifact | None:
+def _built(store: Path, name: str, recipe: Recipe) -> Mapping[str, Artifact]:
+    """What belongs to ``name``, by name: all of it, or nothing."""
     names = [name]
-    if recipe.kind == "disk":  # they belong together: both or neither
+    if recipe.kind == "disk":
         names = [n for n, folder in NAMES.items() if folder == NAMES[name]]
     found = {n: find_built(store, n, recipe.input_digest) for n in names}
     artifacts = {n: artifact for n, artifact in found.items() if artifact is not None}
-    if len(artifacts) != len(names):
+    return artifacts if len(artifacts) == len(names) else {}
+
+
+def _reuse(store: Path, name: str, recipe: Recipe) -> Artifact | None:
+    artifacts = _built(store, name, recipe)
+    if not artifacts:
         return None
     for artifact in artifacts.values():
         make_current(store, artifact)

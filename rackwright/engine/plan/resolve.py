@@ -4,7 +4,7 @@ before machines are looked at. Every mistake is collected; nothing is rendered.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rackwright.engine.content.errors import ContentError, ContentErrors, Mark, Problems, near
 from rackwright.engine.content.library import Library
@@ -40,7 +40,8 @@ class ResolvedStage:
     files: Mapping[str, str] = field(default_factory=dict)
     artifacts: tuple[str, ...] = ()
     uses_labels: bool = False
-    has_params: bool = True  # False: they were refused, so what uses them is not judged
+    has_params: bool = True  # False: not all are known, so what uses them is not judged
+    wanting: tuple[str, ...] = ()  # params that only a cluster spec can still give
 
     @property
     def destructive(self) -> str | None:
@@ -68,7 +69,10 @@ class Resolved:
 
 
 def resolve(library: Library, workflow: WorkflowSpec, spec: ClusterSpec | None) -> Resolved:
-    """Raises ContentErrors with everything that is wrong."""
+    """Raises ContentErrors with everything that is wrong.
+
+    Without a ``spec`` its params may be missing: see ``ResolvedStage.wanting``.
+    """
     problems = Problems()
     graph = stage_graph(workflow, problems)
     if spec is not None:
@@ -149,8 +153,16 @@ def _resolve_stage(
     if found is None or not usable[role.name]:
         return None
     over = spec.params.get(role.name) if spec is not None else None
-    params = merged_params(role, (stage.params, over), missing_at[role.name], problems)
-    return ResolvedStage(stage, role, found, params or {}, has_params=params is not None)
+    wanting: set[str] | None = set() if spec is None else None
+    params = merged_params(role, (stage.params, over), missing_at[role.name], problems, wanting)
+    return ResolvedStage(
+        stage,
+        role,
+        found,
+        params or {},
+        has_params=params is not None,
+        wanting=tuple(sorted(wanting or ())),
+    )
 
 
 def _role_stage(role: RoleSpec, stage: WorkflowStage, problems: Problems) -> StageSpec | None:
@@ -221,11 +233,8 @@ def _with_scripts(
             r.path[0] == "machine" and (len(r.path) == 1 or r.path[1] in ("labels", "get", "items"))
             for r in script.references
         )
-    return ResolvedStage(
-        stage=one.stage,
-        role=one.role,
-        spec=one.spec,
-        params=one.params,
+    return replace(
+        one,
         scripts=scripts,
         files=files,
         artifacts=tuple(sorted({a for a in named if a} - set(files.values()))),

@@ -89,6 +89,24 @@ def test_a_link_out_of_the_directory_is_refused(layers: tuple[Path, Path], tmp_p
         Library(layers).file("roles/os/b/v.sh")
 
 
+@pytest.mark.parametrize(
+    ("target", "said"), [("role.yaml", "leads back to itself"), ("nowhere", "cannot be read")]
+)
+def test_a_link_to_nowhere_is_refused(layers: tuple[Path, Path], target: str, said: str) -> None:
+    path = layers[1] / "roles/os/loop/role.yaml"
+    path.parent.mkdir(parents=True)
+    path.symlink_to(target)
+    with pytest.raises(OperatorError, match=said) as caught:
+        Library(layers).role("os/loop")
+    assert caught.value.hint
+
+
+def test_a_file_is_no_content_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OperatorError, match="is not a directory"):
+        Library([tmp_path / "file"])
+
+
 def test_a_missing_directory_is_said(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="does not exist"):
         Library([tmp_path / "none"])

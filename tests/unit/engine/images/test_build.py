@@ -50,3 +50,22 @@ def test_unknown_names_leave_no_trace(tmp_path: Path, name: str, variant: str) -
     with pytest.raises(OperatorError):
         build(name, variant=variant, store=store, report=print, environment=NOWHERE)
     assert not store.exists()
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_missing_tools_leave_no_trace(
+    tmp_path: Path, rebuild: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    store = tmp_path / "store"
+    with pytest.raises(OperatorError) as caught:
+        build(
+            "ramdisk",
+            variant="virtual",
+            store=store,
+            report=print,
+            environment=NOWHERE,
+            rebuild=rebuild,
+        )
+    assert caught.value.hint
+    assert not store.exists()
