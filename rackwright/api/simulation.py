@@ -24,10 +24,11 @@ from rackwright.engine.plan.compile import LimitConfig, compile_plan
 from rackwright.engine.plan.model import Plan, PlannedStage
 from rackwright.engine.plan.spec import ClusterSpec, parse_spec
 from rackwright.engine.run.clock import PacedClock, VirtualClock
+from rackwright.engine.run.holds import Holds
 from rackwright.engine.run.ports import Fact, RunView
 from rackwright.engine.run.report import RunReport, report
 from rackwright.engine.run.runner import Runner
-from rackwright.engine.schedule.events import RunStatus
+from rackwright.engine.schedule.events import Decided, RunStatus
 from rackwright.engine.simulate.fault_file import Rule
 from rackwright.engine.simulate.faults import FaultRules
 from rackwright.engine.simulate.fleet import EveryArtifact, fleet, pool_sizes, spec_text
@@ -172,7 +173,9 @@ async def _run(
         return made
 
     begun = time.perf_counter()
-    status = await Runner(plan, journal, executor, clock, inventory.epoch).run()
+    approvals = [(Decided(hold, True), "simulation", "") for hold in Holds(plan).approvals()]
+    runner = Runner(plan, journal, executor, clock, inventory.epoch, first_orders=approvals)
+    status = await runner.run()
     run_s = time.perf_counter() - begun
     await inventory.finish_run(run_id, status=int(status))
     return _Ran(run_id, journal, status, run_s, silent)

@@ -1,4 +1,4 @@
-"""Runs: start, look at, resume, cancel, pause, retry, skip, delete."""
+"""Runs: start, look at, resume, cancel, pause, retry, skip, approve, bound, delete."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -31,6 +31,20 @@ class Skip(BaseModel):
     machine: str
     stage: str
     reason: str
+
+
+class Decision(BaseModel):
+    """``reason`` is required to refuse."""
+
+    stage: str
+    approved: bool = True
+    reason: str = ""
+
+
+class Limit(BaseModel):
+    name: str
+    capacity: int
+    reason: str = ""
 
 
 @router.post("/runs", status_code=201)
@@ -91,6 +105,18 @@ async def retry(owner: Owner, run_id: str, body: Retry) -> dict[str, Any]:
 @router.post("/runs/{run_id}/skip")
 async def skip(owner: Owner, run_id: str, body: Skip) -> dict[str, Any]:
     return await owner.runs.skip(run_id, body.machine, body.stage, body.reason)
+
+
+@router.post("/runs/{run_id}/approve")
+async def approve(owner: Owner, run_id: str, body: Decision) -> dict[str, Any]:
+    """Answer what a stage asks an operator for, before or after it asks."""
+    return await owner.runs.decide(run_id, body.stage, approved=body.approved, reason=body.reason)
+
+
+@router.post("/runs/{run_id}/limit")
+async def limit(owner: Owner, run_id: str, body: Limit) -> dict[str, Any]:
+    """Another capacity for one limit of a live run; 0 starts nothing more that needs it."""
+    return await owner.runs.set_limit(run_id, body.name, body.capacity, body.reason)
 
 
 @router.delete("/runs/{run_id}", status_code=204)

@@ -70,6 +70,14 @@ def event_line(event: Mapping[str, Any]) -> str:
             return f"{stamp} {where} intends to {event.get('detail') or event.get('status')}"
         case "asked":
             return f"{stamp} operator: {event.get('detail')}"
+        case "approval":
+            said = str(event.get("status"))
+            text = event.get("text") or event.get("reason") or ""
+            what = "waits for approval" if said == "asked" else f"{said} by {event.get('by')}"
+            return f"{stamp} {where} {what}" + (f": {text}" if text else "")
+        case "window" | "limit":
+            word = "window" if event.get("kind") == "window" else "limit"
+            return f"{stamp} {word} {event.get('detail')}: {event.get('status')}"
         case "finished":
             return f"{stamp} run {event.get('status')}"
         case _:

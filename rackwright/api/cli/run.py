@@ -119,6 +119,52 @@ def skip(
     output.note(f"{machine} {stage} is skipped")
 
 
+@app.command("approve")
+def approve(
+    stage: Annotated[str, typer.Argument(help="The stage that waits for approval.")],
+    reason: Annotated[str, typer.Option(help="Why; goes into the audit.")] = "",
+    run: Annotated[str, typer.Option(help="A run; default: the last one.")] = "",
+) -> None:
+    """Let a stage begin that waits for an operator. May be said ahead."""
+    _decide(stage, run, approved=True, reason=reason)
+    output.note(f"{stage} is approved")
+
+
+@app.command("reject")
+def reject(
+    stage: Annotated[str, typer.Argument(help="The stage that waits for approval.")],
+    reason: Annotated[str, typer.Option(help="Why; goes into the audit.")],
+    run: Annotated[str, typer.Option(help="A run; default: the last one.")] = "",
+) -> None:
+    """Refuse a stage: its tasks end blocked, and `run retry` asks again."""
+    _decide(stage, run, approved=False, reason=reason)
+    output.note(f"{stage} is refused")
+
+
+def _decide(stage: str, run: str, *, approved: bool, reason: str) -> None:
+    with session() as client:
+        client.post(
+            f"/v1/runs/{resolve(client, run)}/approve",
+            {"stage": stage, "approved": approved, "reason": reason},
+        )
+
+
+@app.command("limit")
+def limit(
+    name: Annotated[str, typer.Argument(help="Such as image_server or rack:r7.")],
+    capacity: Annotated[int, typer.Argument(min=0, help="0 starts nothing more that needs it.")],
+    reason: Annotated[str, typer.Option(help="Why; goes into the audit.")] = "",
+    run: Annotated[str, typer.Option(help="A run; default: the last one.")] = "",
+) -> None:
+    """Lower or raise a limit of a run under way. What runs goes on."""
+    with session() as client:
+        client.post(
+            f"/v1/runs/{resolve(client, run)}/limit",
+            {"name": name, "capacity": capacity, "reason": reason},
+        )
+    output.note(f"{name} is {capacity} now")
+
+
 @app.command("delete")
 def delete(run: str, yes: YesOption = False) -> None:
     """Delete a run's history. Installations and clusters stay recorded."""

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from enum import IntEnum
 from typing import Any
 
 from rackwright.api.owner.run_view import is_over
 from rackwright.api.timestamps import iso_utc
 from rackwright.engine.run import codec
 from rackwright.engine.run.codec import Asked
+from rackwright.engine.run.holds import Answer
 from rackwright.engine.schedule.events import Mode, Result, RunStatus, TaskState
 from rackwright.inventory.facade import Inventory
 from rackwright.inventory.journal import Event
@@ -15,13 +17,15 @@ from rackwright.inventory.values import RunView
 
 PAGE = 500
 LOOK_AGAIN_S = 0.25
-_STATUS: dict[str, type[Mode] | type[Result] | type[TaskState] | type[RunStatus] | type[Asked]] = {
+_STATUS: dict[str, type[IntEnum]] = {
     "issued": Mode,
     "ended": Result,
     "marked": TaskState,
     "finished": RunStatus,
     "asked": Asked,
+    "approval": Answer,
 }
+_OPENED = ("closed", "opened")
 
 
 class EventService:
@@ -93,11 +97,15 @@ class EventService:
         shown["attempt"] = event.attempt
         words = _STATUS.get(event.kind)
         shown["status"] = words(event.status).name.lower() if words else event.status
-        for key in ("error", "console", "detail", "evidence", "reason", "cause"):
+        for key in ("error", "console", "detail", "evidence", "reason", "cause", "text", "by"):
             if payload.get(key):
                 shown[key] = payload[key]
         if event.kind == "intent":
             shown["detail"] = payload.get("kind")
+        if event.kind == "window":
+            shown["detail"], shown["status"] = payload.get("window"), _OPENED[event.status]
+        if event.kind == "limit":
+            shown["detail"] = payload.get("limit")
         if event.kind == "asked":
             shown["detail"] = shown["status"]
         return shown

@@ -141,26 +141,41 @@ class RunService:
     async def cancel(self, run_id: str) -> dict[str, Any]:
         await self._take_up(run_id)
         await self._running(run_id).cancel(by=OPERATOR)
-        return self.show(run_id)
+        return await self._audited(run_id, "cancel", {})
 
     async def pause(self, run_id: str, *, paused: bool) -> dict[str, Any]:
         await self._running(run_id).pause(paused, by=OPERATOR)
-        return self.show(run_id)
+        return await self._audited(run_id, "pause" if paused else "unpause", {})
 
     async def retry(self, run_id: str, machine: str) -> dict[str, Any]:
         """Failed tasks again, in a live run or one that has ended."""
         if run_id in self._live:
             await self._running(run_id).retry(machine, by=OPERATOR)
-            return self.show(run_id)
+            return await self._audited(run_id, "retry", {"machine": machine})
         return await self.resume(run_id)
 
     async def skip(self, run_id: str, machine: str, stage: str, reason: str) -> dict[str, Any]:
         await self._running(run_id).skip(stage, machine, by=OPERATOR, reason=reason)
+        detail = {"machine": machine, "stage": stage, "reason": reason}
+        return await self._audited(run_id, "skip", detail)
+
+    async def decide(
+        self, run_id: str, stage: str, *, approved: bool, reason: str
+    ) -> dict[str, Any]:
+        """Answer an approval. Raises OperatorError where none is waited for, or it was answered."""
+        await self._running(run_id).decide(stage, approved, by=OPERATOR, reason=reason)
+        action = "approve" if approved else "reject"
+        return await self._audited(run_id, action, {"stage": stage, "reason": reason})
+
+    async def set_limit(self, run_id: str, name: str, capacity: int, reason: str) -> dict[str, Any]:
+        """Raises OperatorError for a limit that the run does not have."""
+        await self._running(run_id).set_limit(name, capacity, by=OPERATOR, reason=reason)
+        detail = {"limit": name, "capacity": capacity, "reason": reason}
+        return await self._audited(run_id, "limit", detail)
+
+    async def _audited(self, run_id: str, action: str, detail: dict[str, Any]) -> dict[str, Any]:
         await self._inventory.record_audit(
-            actor=OPERATOR,
-            action="run.skip",
-            subject=run_id,
-            detail={"machine": machine, "stage": stage, "reason": reason},
+            actor=OPERATOR, action=f"run.{action}", subject=run_id, detail=detail
         )
         return self.show(run_id)
 

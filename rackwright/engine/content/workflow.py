@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rackwright.engine.content import windows
 from rackwright.engine.content.condition import Condition, parse_condition
 from rackwright.engine.content.errors import Mark, Problems
 from rackwright.engine.content.fields import Fields, check_name
@@ -18,15 +19,16 @@ from rackwright.engine.plan.model import Retries
 Pick = Literal["all", "one", "rest"]
 Wait = Literal["same", "all", "settled", "count", "percent"]
 
-_WORKFLOW_KEYS = ("description", "groups", "stages")
+_WORKFLOW_KEYS = ("description", "groups", "stages", "windows")
 _STAGE_KEYS = (
     *("description", "use", "on", "needs", "means_to", "serial", "waves", "destructive"),
-    *("always", "params", "timeout", "retries", "when"),
+    *("always", "params", "timeout", "retries", "when", "window", "approve"),
 )
 _USE = re.compile(r"([a-z0-9][a-z0-9_-]*(?:/[a-z0-9][a-z0-9_-]*)+)(?:#([a-z0-9][a-z0-9_-]*))?\Z")
 _ON = re.compile(r"([a-z0-9][a-z0-9_-]*)(?:\.(one|rest))?\Z")
 _POOL = re.compile(r"pools\.([a-z0-9][a-z0-9_-]*)\Z")
 ALL = "all"
+DESTRUCTIVE = "destructive"
 MAX_STAGES = 1000
 
 
@@ -74,6 +76,15 @@ class WavesSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalSpec:
+    """``text``: what the operator is asked. ``deadline_s`` 0: waits for ever."""
+
+    mark: Mark
+    text: str
+    deadline_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowStage:
     name: str
     mark: Mark
@@ -93,6 +104,8 @@ class WorkflowStage:
     retries: Retries | None
     description: str = ""
     when: Condition | None = None
+    windows: tuple[str, ...] = ()  # full attempts start while one of them is open
+    approve: ApprovalSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +115,7 @@ class WorkflowSpec:
     description: str
     groups: Mapping[str, GroupSpec]
     stages: Mapping[str, WorkflowStage] = field(default_factory=dict)
+    windows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # see ``parse_windows``
 
     def pools_that_leave(self) -> frozenset[str]:
         """The pools of the groups that this workflow takes out of the cluster."""
@@ -127,8 +141,16 @@ def parse_workflow(name: str, text: str | bytes, file: str) -> WorkflowSpec:
     }
     if not stages and fields.get("stages") is not None:
         problems.add(fields.mark("stages"), f"workflow {name} has no stages")
+    held = parse_windows(fields, problems)
+    for key in held:
+        if key != DESTRUCTIVE:
+            problems.add(
+                fields.mark("windows"),
+                f"windows of a workflow are for '{DESTRUCTIVE}', not '{key[:60]}'",
+                "give the stage a window of its own",
+            )
     problems.check()
-    return WorkflowSpec(name, root.mark, fields.text("description"), groups, stages)
+    return WorkflowSpec(name, root.mark, fields.text("description"), groups, stages, held)
 
 
 def _key_mark(fields: Fields, section: str, key: str) -> Mark:
@@ -190,7 +212,59 @@ def _stage(name: str, outer: Fields, node: Node, problems: Problems) -> Workflow
         retries=parse_retries(fields, problems),
         description=fields.text("description"),
         when=_when(fields, problems),
+        windows=_windows(fields.get("window"), fields.what, problems),
+        approve=_approve(fields, problems),
     )
+
+
+def parse_windows(fields: Fields, problems: Problems) -> Mapping[str, tuple[str, ...]]:
+    """``windows:`` of a workflow or cluster spec: a stage's name, or ``destructive`` for every
+    stage that erases -> the windows, one of which must be open."""
+    return {
+        key: _windows(node, f"windows of {key}", problems)
+        for key, node in fields.mapping("windows").items()
+    }
+
+
+def _windows(node: Node | None, what: str, problems: Problems) -> tuple[str, ...]:
+    """A text, or a list of them."""
+    if node is None:
+        return ()
+    found = []
+    for item in node.items if node.items is not None else (node,):
+        if not isinstance(item.value, str):
+            problems.add(item.mark, f"a window of {what} is {item.kind}", windows.HINT)
+            continue
+        try:
+            windows.parse_window(item.value)
+        except ValueError as error:
+            problems.add(item.mark, f"the window of {what}: {error}", windows.HINT)
+        else:
+            found.append(item.value)
+    if node.items == ():
+        problems.add(node.mark, f"{what} has an empty list of windows", windows.HINT)
+    return tuple(found)
+
+
+def _approve(fields: Fields, problems: Problems) -> ApprovalSpec | None:
+    node = fields.get("approve")
+    if node is None:
+        return None
+    if node.mapping is None:
+        text, deadline_s = fields.text("approve"), 0.0
+    else:
+        inner = Fields(node, f"approve of {fields.what}", ("text", "deadline"), problems)
+        inner.require("text")
+        text, deadline_s = inner.text("text"), inner.duration_s("deadline", 0.0)
+    if not text:
+        problems.add(node.mark, f"approve of {fields.what} says nothing", 'approve: "may we?"')
+    elif fields.boolean("always"):
+        problems.add(
+            node.mark,
+            f"{fields.what} runs always, and waits for an approval",
+            "what must run after a failure too cannot be refused",
+        )
+    return ApprovalSpec(node.mark, text, deadline_s)
 
 
 def _when(fields: Fields, problems: Problems) -> Condition | None:

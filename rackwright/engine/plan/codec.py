@@ -24,8 +24,8 @@ FORMAT = 1
 _PROFILE = ("pools", "groups", "stages", "expected", "reboots")
 _OUTSIDE_DIGEST = frozenset(("digest", "estimate_s"))
 # Not written where they are empty: plans made before they existed stay what they were.
-_PLAN_LATER = ("facts_used",)
-_STAGE_LATER = ("when",)
+_PLAN_LATER = ("facts_used", "windows")
+_STAGE_LATER = ("approve", "approve_deadline_s", "when", "windows")
 _ERASURE: Final = tuple(f.name for f in fields(Erasure))
 _erasure_values: Final = attrgetter(*_ERASURE)
 
@@ -113,6 +113,7 @@ def _machine_rows(
             "origin": machine.origin,
             "limits": list(machine.limits),
             "profile": place,
+            **({"windows": list(machine.windows)} if machine.windows else {}),
         }
 
 
@@ -151,6 +152,7 @@ def _read(document: Mapping[str, Any]) -> Plan:
         for f in fields(Plan)
         if f.name in document or f.name not in _PLAN_LATER
     }
+    given["windows"] = {k: tuple(v) for k, v in given.get("windows", {}).items()}
     given["facts_used"] = tuple(map(tuple, given.get("facts_used", ())))
     given["machines"] = tuple(_machine(row, profiles) for row in document["machines"])
     given["stages"] = tuple(_stage(row) for row in document["stages"])
@@ -172,6 +174,7 @@ def _machine(row: Mapping[str, Any], profiles: list[dict[str, Any]]) -> PlannedM
         why=row["why"],
         origin=row["origin"],
         limits=tuple(row["limits"]),
+        windows=tuple(row.get("windows", ())),
         **profiles[place],
     )
 
@@ -184,4 +187,5 @@ def _stage(row: Mapping[str, Any]) -> PlannedStage:
     given["secrets"] = {name: SecretSource(**s) for name, s in row["secrets"].items()}
     for name in ("means_to", "outputs", "limits", "artifacts"):
         given[name] = tuple(row[name])
+    given["windows"] = tuple(row.get("windows", ()))
     return PlannedStage(**given)

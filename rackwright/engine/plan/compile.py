@@ -38,6 +38,7 @@ from rackwright.engine.plan.selection import (
 )
 from rackwright.engine.plan.spec import ClusterSpec
 from rackwright.engine.plan.stages import estimate_s, planned_stages
+from rackwright.engine.plan.windows import plan_windows, stage_windows
 
 _ProfileKey = tuple[str, Condition, frozenset[str]]
 
@@ -56,12 +57,14 @@ def compile_plan(
     members: Mapping[str, str] | None = None,
     reinstall: frozenset[str] = frozenset(),
     limits: LimitConfig | None = None,
+    site_windows: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Plan:
     """The plan for ``spec``; or, without one, ``workflow`` on exactly ``machines`` (discovery).
 
     ``select(selector, machine)`` may raise ValueError or OperatorError for a selector that does
     not parse. ``artifacts``: reference -> digest of those that are built. ``members``: machine id
-    -> pool (or "") of this cluster's machines. ``reinstall``: names.
+    -> pool (or "") of this cluster's machines. ``reinstall``: names. ``site_windows``: site -> when
+    its machines may be erased.
 
     Raises ContentError(s) for content and spec, NeedsDiscoveryError where no ramdisk has reported
     yet, DiskError, and OperatorError for what may not be done.
@@ -76,6 +79,7 @@ def compile_plan(
         members=members or {},
         reinstall=reinstall,
         limits=limits or LimitConfig(),
+        site_windows=site_windows or {},
     )
     name = spec.workflow if spec is not None else workflow
     found = library.workflow(name, spec.workflow_mark if spec is not None else None)
@@ -121,6 +125,7 @@ def _assemble(given: Inputs, resolved: Resolved, chosen: Sequence[Chosen]) -> Pl
     members: dict[_ProfileKey, int] = {}
     conditions = Conditions(resolved)
     limits = _Limits(given, resolved)
+    held = {site: (f"site:{site}",) for site in given.site_windows}
     unknown: list[Machine] = []
     planned: list[PlannedMachine] = []
     to_erase: list[tuple[Machine, str]] = []
@@ -141,7 +146,9 @@ def _assemble(given: Inputs, resolved: Resolved, chosen: Sequence[Chosen]) -> Pl
                 machine=one.machine.name,
             )
         members[key] = members.get(key, 0) + 1
-        planned.append(_machine(one, profile, limits.of(one.machine)))
+        planned.append(
+            _machine(one, profile, limits.of(one.machine), held.get(one.machine.site, ()))
+        )
         if profile.erases:
             to_erase.append((one.machine, profile.erases))
     if unknown:
@@ -237,6 +244,7 @@ def _plan(
         ),
         estimate_s=seconds,
         labels_used=labels,
+        windows=plan_windows(given, stage_windows(given, resolved), stages, planned),
         facts_used=facts_used,
         cluster_id=given.cluster_id,
     )
@@ -272,7 +280,9 @@ class _Limits:
         return tuple(name for name in names if self._capacity(name) > 0)
 
 
-def _machine(one: Chosen, profile: Profile, limits: tuple[str, ...]) -> PlannedMachine:
+def _machine(
+    one: Chosen, profile: Profile, limits: tuple[str, ...], windows: tuple[str, ...]
+) -> PlannedMachine:
     return PlannedMachine(
         id=str(one.machine.id),
         name=one.machine.name,
@@ -284,6 +294,7 @@ def _machine(one: Chosen, profile: Profile, limits: tuple[str, ...]) -> PlannedM
         expected=profile.expected,
         reboots=profile.reboots,
         limits=limits,
+        windows=windows,
     )
 
 

@@ -1,7 +1,7 @@
 """What a plan is made from, and in which condition each machine is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from rackwright.engine.content.library import Library
@@ -46,6 +46,7 @@ class Inputs:
     members: Mapping[str, str]
     reinstall: frozenset[str]
     limits: LimitConfig
+    site_windows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def condition_of(given: Inputs, resolved: Resolved, machine: Machine) -> Condition:

@@ -4,7 +4,7 @@ The digest is SHA-256 over canonical JSON of the decisions; estimates and times 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 NOT_APPLICABLE: Final = ("not applicable", "not applicable: when")
@@ -73,6 +73,9 @@ class PlannedStage:
     waves_from: str = ""  # "workflow", "spec", "default", "none" (written); "" without brakes
     limits: tuple[str, ...] = ()  # kinds it draws on: "bmc", "rack", "site", "image_server"
     artifacts: tuple[str, ...] = ()  # references that its templates name, besides ``files``
+    windows: tuple[str, ...] = ()  # of ``Plan.windows``; all of them must be open
+    approve: str = ""  # what an operator is asked before its first full attempt
+    approve_deadline_s: float = 0.0  # 0: waits for ever; then it counts as refused
     when: str = ""  # the condition as written; decided for each machine when the plan was made
 
 
@@ -106,6 +109,7 @@ class PlannedMachine:
     expected: Mapping[str, str]  # stage -> "apply" | "satisfied" | "check" | one of NOT_APPLICABLE
     reboots: int
     limits: tuple[str, ...]  # "bmc:<endpoint>", "rack:<name>", "site:<name>"
+    windows: tuple[str, ...] = ()  # of ``Plan.windows``, for what erases it and the means to that
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,5 +130,7 @@ class Plan:
     fingerprint: str  # of the inventory values the decisions were made from
     estimate_s: float  # outside the digest
     labels_used: tuple[str, ...] = ()  # label keys that the fingerprint covers; "*": all
+    windows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Name ("stage:install", "destructive", "site:lab") -> texts; one of them is open."""
     facts_used: tuple[tuple[str, ...], ...] = ()  # what conditions read; the fingerprint has it
     cluster_id: str = ""  # as recorded when the plan was made; "": to be formed

@@ -20,7 +20,7 @@ from rackwright.engine.content.names import (
 )
 from rackwright.engine.content.role import ANSIBLE_TASKS, RoleSpec, StageSpec
 from rackwright.engine.content.schema import check_schema, declared_params, is_open, merged_params
-from rackwright.engine.content.workflow import WorkflowSpec, WorkflowStage
+from rackwright.engine.content.workflow import DESTRUCTIVE, WorkflowSpec, WorkflowStage
 from rackwright.engine.errors import OperatorError
 from rackwright.engine.plan.graph import StageGraph, stage_graph
 from rackwright.engine.plan.spec import ClusterSpec
@@ -120,6 +120,13 @@ def _check_spec(workflow: WorkflowSpec, spec: ClusterSpec, problems: Problems) -
         if workflow.groups and name not in used:
             problems.add(
                 found.mark, f"workflow {workflow.name} uses no pool '{name}'", near(name, used)
+            )
+    for stage in spec.windows:
+        if stage not in workflow.stages and stage != DESTRUCTIVE:
+            problems.add(
+                spec.windows_marks[stage],
+                f"workflow {workflow.name} has no stage '{stage[:60]}'",
+                near(stage, (*workflow.stages, DESTRUCTIVE)),
             )
     for stage, waves in spec.waves.items():
         if stage not in workflow.stages:

@@ -56,9 +56,10 @@ def summarise(plan: Plan) -> Summary:
         ),
         Table(
             "Stages",
-            ("stage", "does", "on", "needs", "waves", "erases"),
+            ("stage", "does", "on", "needs", "waves", "erases", "waits for"),
             tuple(_stage_row(s) for s in plan.stages),
         ),
+        *_windows(plan),
         Table("Artifacts", ("artifact", "digest"), tuple(sorted(plan.artifacts.items()))),
         Table(
             "Content",
@@ -132,7 +133,24 @@ def _stage_row(stage: PlannedStage) -> tuple[str, ...]:
     on = stage.group if stage.pick == "all" else f"{stage.group}.{stage.pick}"
     needs = ", ".join(_need_text(n) for n in stage.needs)
     does = f"{stage.role}#{stage.role_stage}"
-    return (stage.name, does, on, needs, waves_text(stage), stage.destructive or "")
+    return (
+        stage.name,
+        does,
+        on,
+        needs,
+        waves_text(stage),
+        stage.destructive or "",
+        holds_text(stage),
+    )
+
+
+def holds_text(stage: PlannedStage) -> str:
+    """What its full attempts wait for besides other stages."""
+    approval = f"approval: {stage.approve}" if stage.approve else ""
+    if stage.approve_deadline_s:
+        approval += f" (refused after {duration_text(stage.approve_deadline_s)})"
+    window = ", ".join(f"window {name}" for name in stage.windows)
+    return "; ".join(filter(None, (approval, window)))
 
 
 def _need_text(need: Need) -> str:
@@ -147,6 +165,19 @@ def _need_text(need: Need) -> str:
             return f"all of {need.stage}"
         case "settled":
             return f"{need.stage} settled"
+
+
+def _windows(plan: Plan) -> Iterator[Table]:
+    if plan.windows:
+        yield Table("Windows", ("window", "open", "holds"), tuple(_window_rows(plan)))
+
+
+def _window_rows(plan: Plan) -> Iterator[tuple[str, ...]]:
+    for name, texts in plan.windows.items():
+        stages = [stage.name for stage in plan.stages if name in stage.windows]
+        machines = sum(1 for machine in plan.machines if name in machine.windows)
+        held = ", ".join(stages) or f"what erases {machines} machine(s)"
+        yield (name, " or ".join(texts), f"{held}, and the means to it")
 
 
 def _split(stamp: str) -> tuple[str, str]:

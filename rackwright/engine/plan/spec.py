@@ -1,15 +1,15 @@
 """The cluster spec: what an operator asks for, with the place of every value."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rackwright.engine.content.errors import Mark, Problems
 from rackwright.engine.content.fields import Fields, check_name
-from rackwright.engine.content.workflow import WavesSpec, parse_waves
+from rackwright.engine.content.workflow import WavesSpec, parse_waves, parse_windows
 from rackwright.engine.content.yaml_source import Node, parse
 
 DRIVE_TYPES = ("nvme", "ssd", "hdd", "virtio")
-_SPEC_KEYS = ("cluster", "workflow", "pools", "disks", "params", "waves")
+_SPEC_KEYS = ("cluster", "workflow", "pools", "disks", "params", "waves", "windows")
 _DISK_KEYS = ("selector", "type", "size", "min_size", "max_size", "model", "wwn", "serial")
 
 
@@ -65,6 +65,8 @@ class ClusterSpec:
     params: Mapping[str, Node]  # by role name
     params_marks: Mapping[str, Mark]
     waves: Mapping[str, WavesSpec]  # by stage name
+    windows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # see ``parse_windows``
+    windows_marks: Mapping[str, Mark] = field(default_factory=dict)
 
 
 def parse_spec(text: str | bytes, file: str) -> ClusterSpec:
@@ -101,6 +103,8 @@ def parse_spec(text: str | bytes, file: str) -> ClusterSpec:
         params=params,
         params_marks=_keys(fields, "params"),
         waves=waves,
+        windows=parse_windows(fields, problems),
+        windows_marks=_keys(fields, "windows"),
     )
     problems.check()
     return spec

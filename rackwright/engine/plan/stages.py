@@ -6,6 +6,7 @@ from rackwright.engine.plan.inputs import Inputs
 from rackwright.engine.plan.model import Need, PlannedStage, Waves
 from rackwright.engine.plan.resolve import Resolved, ResolvedStage
 from rackwright.engine.plan.waves import resolve_waves
+from rackwright.engine.plan.windows import stage_windows, window_names
 
 _CHECK_S = 3.0
 _METAL_S = 180.0
@@ -28,6 +29,7 @@ def planned_stages(
 ) -> tuple[PlannedStage, ...]:
     """All stages in topological order; ``counts``: machines that each concerns."""
     from_spec = given.spec.waves if given.spec is not None else {}
+    held = stage_windows(given, resolved)
     stages = []
     for name, one in resolved.stages.items():
         waves, waves_from = resolve_waves(
@@ -36,11 +38,13 @@ def planned_stages(
             is_destructive=one.destructive is not None,
             machines=tasks_of(one, counts[name]),
         )
-        stages.append(_stage(one, waves, waves_from))
+        stages.append(_stage(one, waves, waves_from, window_names(one, held)))
     return tuple(stages)
 
 
-def _stage(one: ResolvedStage, waves: Waves | None, waves_from: str) -> PlannedStage:
+def _stage(
+    one: ResolvedStage, waves: Waves | None, waves_from: str, windows: tuple[str, ...]
+) -> PlannedStage:
     stage, spec = one.stage, one.spec
     kinds = [] if spec.executor == "local" else ["rack", "site"]
     if spec.executor == "netboot" or spec.reboots is not None:
@@ -74,6 +78,9 @@ def _stage(one: ResolvedStage, waves: Waves | None, waves_from: str) -> PlannedS
         waves_from=waves_from,
         limits=tuple(sorted(kinds)),
         artifacts=one.artifacts,
+        windows=windows,
+        approve=stage.approve.text if stage.approve is not None else "",
+        approve_deadline_s=stage.approve.deadline_s if stage.approve is not None else 0.0,
         when=stage.when.text if stage.when is not None else "",
     )
 

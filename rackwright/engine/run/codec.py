@@ -9,6 +9,7 @@ Every payload is a JSON object with "at" (unix seconds) and, by kind:
 - marked: status = TaskState; cause (name), subject; error (the cause in words) where it ends
 - intent: status = 0; kind, detail
 - asked: status = ``Asked``; stage and machine where it is about a task or machine; by, reason
+- window, approval: see ``holds``
 - limit: status = capacity; limit (name)
 - finished: status = RunStatus
 

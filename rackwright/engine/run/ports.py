@@ -103,7 +103,7 @@ class Clock(Protocol):
 
 class Fact(NamedTuple):
     """One journal row. ``kind``: issued, ended, elected, timer, marked, intent, asked, limit,
-    finished; what the fields hold by kind is said in ``codec``."""
+    window, approval, finished; what the fields hold by kind is said in ``codec``."""
 
     kind: str
     stage: int  # -1 where it does not apply

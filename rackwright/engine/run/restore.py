@@ -10,6 +10,7 @@ from rackwright.engine.errors import EngineError
 from rackwright.engine.plan.model import Plan
 from rackwright.engine.run import codec
 from rackwright.engine.run.codec import Asked
+from rackwright.engine.run.holds import Holds
 from rackwright.engine.run.knowledge import Knowledge
 from rackwright.engine.run.ports import Fact, Intent
 from rackwright.engine.run.snapshot import Snapshot, decode
@@ -33,6 +34,7 @@ from rackwright.engine.schedule.topology import Topology
 class Restored:
     scheduler: Scheduler
     knowledge: Knowledge
+    holds: Holds
     timers: list[tuple[int, int, float]] = field(default_factory=list)
     """(task, attempt, due in unix seconds); 0.0 where the journal does not say."""
 
@@ -58,7 +60,9 @@ class _Fold:
         self._restoration = Restoration(topology, begin.standing if begin else None)
         self._knowledge = Knowledge(plan)
         self._due: dict[int, float] = dict(begin.due) if begin else {}
+        self._holds = Holds(plan)
         if begin:
+            self._holds.due.update(begin.approvals)
             self._knowledge.recall(begin.known)
         self._names_outputs = tuple(bool(stage.outputs) for stage in plan.stages)
 
@@ -80,7 +84,7 @@ class _Fold:
         timers = [
             (task, attempt, self._due.get(task, 0.0)) for task, attempt in scheduler.backing_off()
         ]
-        return Restored(scheduler, self._knowledge, timers)
+        return Restored(scheduler, self._knowledge, self._holds, timers)
 
     def _rare(self, fact: Fact) -> None:
         task = fact.stage * self._machines + fact.machine
@@ -106,6 +110,10 @@ class _Fold:
             case "limit":
                 name = str(codec.decode(fact.payload)["limit"])
                 self._restoration.fold(LimitChanged(self._limits.index(name), fact.status))
+            case "window" | "approval":
+                event = self._holds.restored(fact)
+                if event is not None:
+                    self._restoration.fold(event)
             case "finished":
                 self._restoration.fold(Finish(RunStatus(fact.status)))
             case _:

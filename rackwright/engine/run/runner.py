@@ -23,6 +23,7 @@ from rackwright.engine.run import codec, words
 from rackwright.engine.run import snapshot as snapshots
 from rackwright.engine.run.codec import Asked
 from rackwright.engine.run.errors import AttemptOverError, LeaseLostError, RunEndedError
+from rackwright.engine.run.holds import DEADLINE
 from rackwright.engine.run.ports import (
     Attempt,
     Clock,
@@ -36,19 +37,24 @@ from rackwright.engine.run.ports import (
 )
 from rackwright.engine.run.restore import Restored, restore
 from rackwright.engine.run.turn import (
+    ApprovalDeadline,
     Deadline,
+    Due,
     ElectionDeadline,
     Order,
     Question,
     Reply,
     Turn,
+    WindowsDue,
     Wish,
 )
 from rackwright.engine.schedule import board as b
 from rackwright.engine.schedule.events import (
+    AskApproval,
     Cancel,
     CancelAsked,
     Command,
+    Decided,
     Elect,
     Elected,
     Ended,
@@ -118,7 +124,7 @@ class Runner:
         self._inbox: deque[Outcome | Reply | Order | Wish] = deque()
         for event, by, reason in first_orders:
             self._inbox.append(Order(event, by, reason))
-        self._deadlines: list[tuple[float, int, Deadline | ElectionDeadline | TimerFired]] = []
+        self._deadlines: list[tuple[float, int, Due]] = []
         self._deadline_count = 0
         self._status: RunStatus | None = None
         self._stopped: EngineError | None = None
@@ -127,6 +133,7 @@ class Runner:
         restored = restore(plan, self._topology, resume_facts, snapshot)
         self._scheduler = restored.scheduler
         self._knowledge = restored.knowledge
+        self._holds = restored.holds
         self._board = self._scheduler.board
         self._due = {task: due for task, _, due in restored.timers}
         self._restored: Restored | None = restored
@@ -163,6 +170,7 @@ class Runner:
             raise RuntimeError("a runner runs once")
         turn = Turn(self._clock.now())
         self._collect(turn)
+        self._see_windows(turn)
         in_flight = self._scheduler.in_flight()
         for task, attempt, due in restored.timers:
             delay_s = min(max(0.0, due - turn.at), 600.0)
@@ -264,6 +272,9 @@ class Runner:
                 self._scheduler.feed(order.event)
                 turn.orders.append(order)
                 return
+            case Decided():
+                self._take_decision(turn, order)
+                return
             case CancelAsked():
                 asked = Asked.CANCEL
             case PauseAsked(paused):
@@ -281,6 +292,37 @@ class Runner:
             turn.status = RunStatus.PAUSED if self._board.paused else RunStatus.RUNNING
         turn.orders.append(order)
 
+    def _take_decision(self, turn: Turn, order: Order) -> None:
+        """The first answer counts; what comes later is told so."""
+        turn.orders.append(order)
+        answer = order.event
+        if isinstance(answer, Decided) and self._board.holds[answer.hold] == b.CLOSED:
+            turn.tell(self._holds.decided_fact(answer, turn.at, order.by, order.reason))
+            self._scheduler.feed(answer)
+
+    def _see_windows(self, turn: Turn) -> None:
+        """What opened or closed, and when to look again."""
+        if self._holds.has_windows and not self._board.finished:
+            for change in self._holds.changes(turn.at, self._board.holds):
+                turn.tell(self._holds.changed_fact(change, turn.at))
+                self._scheduler.feed(change)
+            again_s = self._holds.look_again_s(turn.at)
+            self._set_deadline(self._clock.monotonic() + again_s, WindowsDue())
+
+    def _ask_approval(self, turn: Turn, hold: int) -> None:
+        fact = self._holds.asked_fact(hold, turn.at)
+        if fact is not None:
+            turn.tell(fact)
+        if due := self._holds.due[hold]:
+            delay_s = max(0.0, due - turn.at)
+            self._set_deadline(self._clock.monotonic() + delay_s, ApprovalDeadline(hold))
+
+    def _miss_approval(self, turn: Turn, hold: int) -> None:
+        """Its deadline passed; not if it was asked anew, with a later one."""
+        due = self._holds.due.get(hold, 0.0)
+        if due and due <= turn.at + 0.001:
+            self._take_decision(turn, Order(Decided(hold, False), DEADLINE, "nobody answered"))
+
     def _take_wish(self, turn: Turn, wish: Wish) -> None:
         if wish.attempt and not self._is_in_flight(wish.task, wish.attempt):
             if not wish.granted.done():
@@ -295,7 +337,7 @@ class Runner:
 
     # deadlines ---------------------------------------------------------------------------------
 
-    def _set_deadline(self, when: float, item: Deadline | ElectionDeadline | TimerFired) -> None:
+    def _set_deadline(self, when: float, item: Due) -> None:
         self._deadline_count += 1
         heapq.heappush(self._deadlines, (when, self._deadline_count, item))
 
@@ -307,6 +349,10 @@ class Runner:
                     self._scheduler.feed(item)
                 case ElectionDeadline(group):
                     self._take_answer(turn, Reply(group, -1, "nobody answered in time"))
+                case WindowsDue():
+                    self._see_windows(turn)
+                case ApprovalDeadline(hold):
+                    self._miss_approval(turn, hold)
                 case Deadline(tasks, attempts, final):
                     late = [x for x in zip(tasks, attempts, strict=True) if self._is_in_flight(*x)]
                     if final:
@@ -390,6 +436,8 @@ class Runner:
                 turn.cancels.append((task, attempt))
             case Elect():
                 turn.elects.append(command)
+            case AskApproval(hold):
+                self._ask_approval(turn, hold)
             case StageSettled(stage):
                 turn.settled.append(stage)
             case Finish(status):
@@ -426,7 +474,9 @@ class Runner:
         self._facts_since_snapshot = 0
         state = self._board.state
         self._due = {task: due for task, due in self._due.items() if state[task] == b.BACKOFF}
-        return snapshots.encode(standing(self._scheduler), self._knowledge, self._due)
+        return snapshots.encode(
+            standing(self._scheduler), self._knowledge, self._due, self._holds.due
+        )
 
     async def _see_the_lease(self) -> None:
         """A commit renews the lease, or finds a newer owner. A process that was stopped between a
@@ -546,6 +596,21 @@ class Runner:
             raise OperatorError(f"the run has no limit {name!r}", hint=f"limits: {known}")
         await self.ask(LimitChanged(self._limits[name], capacity), by=by, reason=reason)
 
+    async def decide(self, stage: str, approved: bool, *, by: str, reason: str = "") -> None:
+        """Answer the approval that a stage waits for, or will. Raises OperatorError where there is
+        none, it was answered, or a refusal gives no reason."""
+        hold = self._holds.hold_of(stage)
+        if not approved and not reason:
+            raise OperatorError("a refusal needs a reason", stage=stage)
+        if self._board.holds[hold] != b.CLOSED:
+            word = "approved" if self._board.holds[hold] == b.OPEN else "refused"
+            raise OperatorError(
+                f"stage {stage} was {word} already",
+                hint="" if word == "approved" else "retry the run: it asks again",
+                stage=stage,
+            )
+        await self.ask(Decided(hold, approved), by=by, reason=reason)
+
     def explain(self, stage: str, machine_id: str) -> tuple[Reason, ...]:
         """What one task waits for, or why it ended so; see ``words.reason`` for the text."""
         task = self._topology.task(self._stage_index(stage), self._machine_index(machine_id))
@@ -574,6 +639,9 @@ class Runner:
             case SkipAsked(task):
                 if not 0 <= task < self._topology.task_count:
                     raise OperatorError(f"there is no task {task}")
+            case Decided(hold):
+                if hold not in self._holds.approvals():
+                    raise OperatorError(f"there is no approval {hold}")
             case _:
                 pass
 

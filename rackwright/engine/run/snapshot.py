@@ -27,9 +27,15 @@ class Snapshot:
     standing: Standing
     known: Mapping[str, Any]
     due: Mapping[int, float]
+    approvals: Mapping[int, float]  # ``Holds.due``
 
 
-def encode(standing: Standing, knowledge: Knowledge, due: Mapping[int, float]) -> bytes:
+def encode(
+    standing: Standing,
+    knowledge: Knowledge,
+    due: Mapping[int, float],
+    approvals: Mapping[int, float],
+) -> bytes:
     columns = dict(standing.columns)
     columns["cause.task"] = array("I", standing.causes).tobytes()
     columns["cause.why"] = bytes(cause for cause, _ in standing.causes.values())
@@ -45,6 +51,7 @@ def encode(standing: Standing, knowledge: Knowledge, due: Mapping[int, float]) -
         "finished": standing.finished,
         "known": knowledge.told(),
         "due": list(due.items()),
+        "approvals": list(approvals.items()),
     }
     text = json.dumps(header, separators=(",", ":")).encode()
     return zlib.compress(b"".join((_LENGTH.pack(len(text)), text, *columns.values())), 1)
@@ -78,4 +85,9 @@ def decode(blob: bytes) -> Snapshot:
         finished=header["finished"],
         causes=dict(zip(tasks, reasons, strict=True)),
     )
-    return Snapshot(standing, header["known"], {int(task): at for task, at in header["due"]})
+    return Snapshot(
+        standing,
+        header["known"],
+        {int(task): at for task, at in header["due"]},
+        {int(hold): at for hold, at in header.get("approvals", ())},
+    )

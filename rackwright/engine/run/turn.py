@@ -12,17 +12,19 @@ from typing import Final, NamedTuple
 from rackwright.engine.run.ports import Attempt, Fact
 from rackwright.engine.schedule.events import (
     CancelAsked,
+    Decided,
     Elect,
     LimitChanged,
     PauseAsked,
     RetryAsked,
     RunStatus,
     SkipAsked,
+    TimerFired,
 )
 
 _NO_TASK: Final = -1
 
-Question = CancelAsked | PauseAsked | RetryAsked | SkipAsked | LimitChanged
+Question = CancelAsked | PauseAsked | RetryAsked | SkipAsked | LimitChanged | Decided
 
 
 class Reply(NamedTuple):
@@ -58,6 +60,17 @@ class Deadline(NamedTuple):
 
 class ElectionDeadline(NamedTuple):
     group: int
+
+
+class WindowsDue(NamedTuple):
+    """A window may have opened or closed."""
+
+
+class ApprovalDeadline(NamedTuple):
+    hold: int
+
+
+Due = Deadline | ElectionDeadline | TimerFired | WindowsDue | ApprovalDeadline
 
 
 @dataclass(slots=True)

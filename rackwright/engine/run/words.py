@@ -1,8 +1,9 @@
 """Decisions of the scheduler in words, for people. Names come from the plan."""
 
-from rackwright.engine.plan.model import Plan
+from rackwright.engine.plan.model import Plan, PlannedStage
 from rackwright.engine.schedule.events import Cause, Marked
 from rackwright.engine.schedule.explanation import Reason, Why
+from rackwright.engine.schedule.topology import plan_holds
 
 
 def marked(plan: Plan, mark: Marked) -> str:
@@ -32,6 +33,8 @@ def cause(plan: Plan, why: Cause, subject: int) -> str:
             return f"needed again by {_stage_of_task(plan, subject)}"
         case Cause.END:
             return "waits for its means"
+        case Cause.APPROVAL:
+            return f"the approval of {_approved(plan, subject).name} was refused"
 
 
 def reason(plan: Plan, found: Reason) -> str:
@@ -52,6 +55,8 @@ def reason(plan: Plan, found: Reason) -> str:
         case Why.LIMIT:
             limit = list(plan.limits)[found.stage]
             return f"waits for the limit {limit}: {found.have} of {found.required} taken"
+        case Why.WINDOW | Why.APPROVAL:
+            return _held(plan, found)
         case Why.TIMER:
             return f"waits for its retry {found.have} of {found.required}"
         case Why.RUNNING:
@@ -64,6 +69,21 @@ def reason(plan: Plan, found: Reason) -> str:
 
 def _stage_of_task(plan: Plan, task: int) -> str:
     return plan.stages[task // len(plan.machines)].name
+
+
+def _held(plan: Plan, found: Reason) -> str:
+    if found.why is Why.WINDOW:
+        name = list(plan.windows)[found.stage]
+        return f"waits for the window {name}: {' or '.join(plan.windows[name])}"
+    stage = _approved(plan, found.stage)
+    return (
+        f"waits for approval: {stage.approve} (rackwright run approve {stage.name}, or "
+        f"rackwright run reject {stage.name} --reason WHY)"
+    )
+
+
+def _approved(plan: Plan, hold: int) -> PlannedStage:
+    return plan.stages[plan_holds(plan)[hold].stage]
 
 
 def _group(plan: Plan, group: int) -> str:

@@ -114,4 +114,5 @@ def blocker(work: Work, task: int, stage: int) -> tuple[Cause, int] | None:
         return Cause.BARRIER, work.topology.edges[edge].source
     if work.board.halted[stage] and not work.flags[task] & b.STARTED:
         return Cause.WAVE, stage
-    return None
+    hold = work.board.rejection(stage)
+    return (Cause.APPROVAL, hold) if hold >= 0 else None

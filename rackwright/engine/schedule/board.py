@@ -36,6 +36,11 @@ WAVE_FAILED: Final = 8  # it ended badly while in the wave
 SKIPPING: Final = 16  # an operator skipped it while it ran
 STARTED: Final = 32  # it ran in full since it was last opened: a halting wave lets it go on
 
+# what a hold has come to
+CLOSED: Final = 0  # a window; an approval that nobody has given yet
+OPEN: Final = 1
+REJECTED: Final = 2
+
 # what a group's election has come to, beside the index of the elected machine
 PENDING: Final = -1
 ELECTING: Final = -2
@@ -76,7 +81,8 @@ def plausible(result: int, flags: int, *, cancel_wanted: bool) -> int:
 class Board:
     """Arrays over tasks (stage-major), lists over stages, edges, limits and groups.
 
-    Resources are the limits followed by one wave per stage: ``limit_count + stage``.
+    Resources are the limits, one wave per stage (``limit_count + stage``), and the holds (from
+    ``hold_base``): a hold is a resource of which nothing is taken, with room or without.
     """
 
     def __init__(self, topology: Topology) -> None:
@@ -98,8 +104,10 @@ class Board:
         self.halted = bytearray(stages)
         self.edge_met = bytearray(len(topology.edges))
         self.edge_dead = bytearray(len(topology.edges))
-        self.used = [0] * (self.limit_count + stages)
-        self.capacity = [*topology.capacities, *([UNLIMITED] * stages)]
+        self.hold_base = self.limit_count + stages
+        self.holds = bytearray(len(topology.holds))
+        self.used = [0] * (self.hold_base + len(self.holds))
+        self.capacity = [*topology.capacities, *([UNLIMITED] * stages), *([0] * len(self.holds))]
         self.leader = [PENDING] * topology.group_count
         self.electing_stage = [-1] * topology.group_count
         self.unresolved = bytearray(stages)  # 1 while the stage's election is pending
@@ -129,6 +137,8 @@ class Board:
         self._recount_edges()
         self._recount_waves(restored=restored)
         self._recount_limits()
+        for hold, now in enumerate(self.holds):
+            self.set_hold(hold, now)
         for stages in topology.triggers:
             for s in stages:
                 self.unsettled[s] = sum(
@@ -209,6 +219,25 @@ class Board:
             return False
         limit = shape.halt_at_failures
         return self.canaries(stage) < shape.canary or bool(limit and failures >= limit)
+
+    def set_hold(self, hold: int, now: int) -> None:
+        self.holds[hold] = now
+        self.capacity[self.hold_base + hold] = UNLIMITED if now == OPEN else 0
+
+    def ask_again(self, asked: set[int]) -> None:
+        """Approvals that were refused are open questions again."""
+        for hold, now in enumerate(self.holds):
+            if now == REJECTED:
+                self.holds[hold] = CLOSED
+                asked.discard(hold)
+
+    def rejection(self, stage: int) -> int:
+        """The stage's own approval that was refused; -1 for none."""
+        if REJECTED in self.holds:
+            for hold, (_, held) in enumerate(self.topology.holds):
+                if held == stage and self.holds[hold] == REJECTED:
+                    return hold
+        return -1
 
     def _recount_limits(self) -> None:
         self.used[: self.limit_count] = [0] * self.limit_count

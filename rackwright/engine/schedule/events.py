@@ -101,8 +101,32 @@ class LimitChanged(NamedTuple):
     capacity: int
 
 
+class HoldChanged(NamedTuple):
+    """A maintenance window opened or closed. What runs goes on."""
+
+    hold: int
+    is_open: bool
+
+
+class Decided(NamedTuple):
+    """An operator's answer to an approval, or its deadline's: given once, before or after it was
+    asked for. Rejected, nothing that waits for it will run."""
+
+    hold: int
+    is_approved: bool
+
+
 Event = (
-    Ended | TimerFired | Elected | CancelAsked | PauseAsked | RetryAsked | SkipAsked | LimitChanged
+    Ended
+    | TimerFired
+    | Elected
+    | CancelAsked
+    | PauseAsked
+    | RetryAsked
+    | SkipAsked
+    | LimitChanged
+    | HoldChanged
+    | Decided
 )
 
 
@@ -123,6 +147,7 @@ class Cause(IntEnum):
     MEANS = 8  # a means re-opened for the retry of its end; subject: the end's task
     END = 9  # an end that waits for its means: its retry goes through them, or nobody waits for
     # the answer to its probe any more; subject: the end's own task
+    APPROVAL = 10  # subject: the hold whose approval was refused
 
 
 class Start(NamedTuple):
@@ -160,6 +185,12 @@ class Elect(NamedTuple):
     candidates: tuple[int, ...]
 
 
+class AskApproval(NamedTuple):
+    """Something waits for nothing but this approval. Told once, and again after a restart."""
+
+    hold: int
+
+
 class StageSettled(NamedTuple):
     """Every task of the stage has ended: secrets minted for it are revoked now."""
 
@@ -170,4 +201,4 @@ class Finish(NamedTuple):
     status: RunStatus
 
 
-Command = Start | Cancel | Marked | SetTimer | Elect | StageSettled | Finish
+Command = Start | Cancel | Marked | SetTimer | Elect | AskApproval | StageSettled | Finish

@@ -15,6 +15,8 @@ class Why(StrEnum):
     ENDS = "ends"  # a means: stage is the end being asked
     WAVE = "wave"  # have and required: in the wave, its size now
     LIMIT = "limit"  # have and required: used, capacity; stage: the limit's index
+    WINDOW = "window"  # stage: the hold's index
+    APPROVAL = "approval"  # stage: the hold's index
     TIMER = "timer"  # have and required: retries used, allowed
     RUNNING = "running"  # have: attempt
     PAUSED = "paused"
@@ -81,6 +83,10 @@ def _waits(scheduler: Scheduler, task: int, stage: int) -> list[Reason]:
 def _parked(scheduler: Scheduler, task: int) -> Reason:
     board = scheduler.board
     resource = scheduler.parked_on(task)
+    if resource >= board.hold_base:
+        hold = resource - board.hold_base
+        kind = scheduler.topology.holds[hold].kind
+        return Reason(Why.WINDOW if kind == "window" else Why.APPROVAL, stage=hold)
     wave = resource >= board.limit_count
     return Reason(
         Why.WAVE if wave else Why.LIMIT,

@@ -1,14 +1,18 @@
-"""What an operator asked for: cancel, pause, retry, skip, another capacity for a limit."""
+"""What an operator asked for: cancel, pause, retry, skip, another capacity for a limit, approvals;
+and maintenance windows that open and close."""
 
 from collections.abc import Iterable
 
 from rackwright.engine.errors import OperatorError
 from rackwright.engine.schedule import board as b
+from rackwright.engine.schedule.barriers import doom_stage
 from rackwright.engine.schedule.endings import end_badly, fall, succeed
 from rackwright.engine.schedule.events import (
     Cancel,
     CancelAsked,
     Cause,
+    Decided,
+    HoldChanged,
     LimitChanged,
     PauseAsked,
     RetryAsked,
@@ -64,6 +68,40 @@ def on_limit(work: Work, event: LimitChanged) -> None:
         work.wake[limit] = None
 
 
+def on_hold(work: Work, event: HoldChanged) -> None:
+    """Raises OperatorError for what is no window of the run."""
+    hold, is_open = event
+    _check_hold(work, hold, "window")
+    work.board.set_hold(hold, b.OPEN if is_open else b.CLOSED)
+    _wake_hold(work, hold)
+
+
+def on_decided(work: Work, event: Decided) -> None:
+    """The first answer counts. Raises OperatorError for what is no approval of the run."""
+    hold, is_approved = event
+    _check_hold(work, hold, "approval")
+    if work.board.holds[hold] != b.CLOSED:
+        return
+    work.board.set_hold(hold, b.OPEN if is_approved else b.REJECTED)
+    if is_approved:
+        _wake_hold(work, hold)
+    else:
+        doom_stage(work, work.topology.holds[hold].stage, Cause.APPROVAL, hold)
+        fall(work)
+
+
+def _check_hold(work: Work, hold: int, kind: str) -> None:
+    holds = work.topology.holds
+    if not 0 <= hold < len(holds) or holds[hold].kind != kind:
+        raise OperatorError(f"the run has no {kind} {hold}")
+
+
+def _wake_hold(work: Work, hold: int) -> None:
+    resource = work.board.hold_base + hold
+    if work.queues[resource]:
+        work.wake[resource] = None
+
+
 def on_skip(work: Work, event: SkipAsked) -> None:
     """A skipped task counts as succeeded; what it blocked is taken up again."""
     task = event.task
@@ -92,6 +130,7 @@ def on_retry(work: Work, event: RetryAsked) -> None:
     barrier, an ``always`` stage) is concluded again. A cancelled run stays cancelled."""
     if work.board.cancelled or (b.FAILED not in work.state and b.BLOCKED not in work.state):
         return
+    work.board.ask_again(work.asked)
     take_up(
         work,
         [t for t in tasks_in(work.board, b.FAILED) if event.machine in (-1, t % work.machines)],

@@ -82,6 +82,7 @@ def _unblock(board: Board, opened: dict[int, None]) -> None:
             stage = task // machines
             stays = (
                 board.is_halting(stage)
+                or board.rejection(stage) >= 0
                 or any(board.edge_status(e)[1] for e in board.topology.incoming[stage])
                 or _is_leaderless(board, stage)
             )

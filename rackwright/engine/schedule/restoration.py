@@ -10,10 +10,12 @@ from rackwright.engine.schedule.events import (
     CancelAsked,
     Cause,
     Command,
+    Decided,
     Elected,
     Ended,
     Event,
     Finish,
+    HoldChanged,
     LimitChanged,
     Marked,
     Mode,
@@ -89,10 +91,24 @@ class Restoration:
             case RetryAsked():
                 if b.FAILED in self._state or b.BLOCKED in self._state:
                     self._judge_anew()
-            case LimitChanged(limit, capacity):
-                board.capacity[limit] = capacity
+                    if not board.cancelled:
+                        board.ask_again(set())
             case Finish():
                 board.finished = True
+            case _:
+                self._fold_bounds(item)
+
+    def _fold_bounds(self, item: Event | Command) -> None:
+        """What was changed from outside."""
+        board = self._board
+        match item:
+            case LimitChanged(limit, capacity):
+                board.capacity[limit] = capacity
+            case HoldChanged(hold, is_open):
+                board.holds[hold] = b.OPEN if is_open else b.CLOSED
+            case Decided(hold, is_approved):
+                if board.holds[hold] == b.CLOSED:
+                    board.holds[hold] = b.OPEN if is_approved else b.REJECTED
             case _:
                 pass
 

@@ -31,10 +31,12 @@ from rackwright.engine.schedule.events import (
     CancelAsked,
     Cause,
     Command,
+    Decided,
     Elected,
     Ended,
     Event,
     Finish,
+    HoldChanged,
     LimitChanged,
     Mode,
     PauseAsked,
@@ -45,7 +47,15 @@ from rackwright.engine.schedule.events import (
     TaskState,
     TimerFired,
 )
-from rackwright.engine.schedule.orders import on_cancel, on_limit, on_pause, on_retry, on_skip
+from rackwright.engine.schedule.orders import (
+    on_cancel,
+    on_decided,
+    on_hold,
+    on_limit,
+    on_pause,
+    on_retry,
+    on_skip,
+)
 from rackwright.engine.schedule.reopening import tasks_in
 from rackwright.engine.schedule.search import find_work
 from rackwright.engine.schedule.starting import drive
@@ -61,6 +71,8 @@ _HANDLERS: Final[dict[type, Callable[[Work, Any], None]]] = {
     RetryAsked: on_retry,
     SkipAsked: on_skip,
     LimitChanged: on_limit,
+    HoldChanged: on_hold,
+    Decided: on_decided,
 }
 
 
@@ -124,7 +136,8 @@ class Scheduler:
         return [(t, self.board.attempts[t]) for t in tasks_in(self.board, b.BACKOFF)]
 
     def parked_on(self, task: int) -> int:
-        """The resource that refused a PARKED task: a limit, or ``limit_count`` + stage's wave."""
+        """The resource that refused a PARKED task: a limit, ``limit_count`` + stage's wave, or
+        ``hold_base`` + hold."""
         return self._work.parked[task]
 
     def state(self, task: int) -> TaskState:

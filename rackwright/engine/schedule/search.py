@@ -56,6 +56,7 @@ def find_work_in(work: Work, stage: int) -> None:
         cancelled
         or board.dead[stage]
         or board.halted[stage]
+        or board.rejection(stage) >= 0
         or any(board.ok[p] + board.open[p] < board.total[p] for p in work.topology.needs[stage])
     )
     if suspect:

@@ -11,7 +11,7 @@ from rackwright.engine.schedule.board import Board
 from rackwright.engine.schedule.events import Cause
 from rackwright.engine.schedule.scheduler import Scheduler
 
-_BYTES = ("state", "flags", "tries", "halted", "passed")
+_BYTES = ("state", "flags", "tries", "halted", "holds", "passed")
 _UNQUEUED = bytes(b.WAITING if s in (b.READY, b.PARKED) else s for s in range(256))
 
 
@@ -38,6 +38,7 @@ def standing(scheduler: Scheduler) -> Standing:
             "tries": bytes(board.tries),
             "attempts": board.attempts.tobytes(),
             "halted": bytes(board.halted),
+            "holds": bytes(board.holds),
             "passed": bytes(a | c for a, c in zip(board.passed, board.edge_met, strict=True)),
         },
         capacity=board.capacity[: board.limit_count],
@@ -51,6 +52,8 @@ def standing(scheduler: Scheduler) -> Standing:
 
 def stand(board: Board, found: Standing) -> None:
     """Put a fresh board there. Raises ValueError where the sizes are of another topology."""
+    if not board.holds:  # as in snapshots from before there were holds
+        found.columns.setdefault("holds", b"")
     for name in _BYTES:
         column: bytearray = getattr(board, name)
         if len(found.columns[name]) != len(column):

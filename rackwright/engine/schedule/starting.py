@@ -12,7 +12,7 @@ from typing import Final
 from rackwright.engine.schedule import board as b
 from rackwright.engine.schedule.elections import try_elect
 from rackwright.engine.schedule.endings import end_badly, fall, succeed
-from rackwright.engine.schedule.events import Cause, Mode, Start
+from rackwright.engine.schedule.events import AskApproval, Cause, Mode, Start
 from rackwright.engine.schedule.work import Work
 
 DELEGATES: Final = 16
@@ -76,6 +76,8 @@ def admit(work: Work, task: int, stage: int) -> int:
     flags = work.flags[task]
     probing = flags & b.PROBING
     wave = -1
+    if not probing and (hold := held_by(work, task, stage)) >= 0:
+        return hold
     if work.waved[stage] and not probing and not flags & b.IN_WAVE:
         wave = board.limit_count + stage
         if used[wave] >= capacity[wave]:
@@ -97,6 +99,19 @@ def admit(work: Work, task: int, stage: int) -> int:
     attempt = work.attempts[task] + 1
     work.attempts[task] = attempt
     work.out.append(Start(task, attempt, _PROBE if probing else _FULL))
+    return -1
+
+
+def held_by(work: Work, task: int, stage: int) -> int:
+    """The first closed hold of a task, as a resource, or -1. Asks for its approval."""
+    holds = work.topology.stages[stage].holds
+    board = work.board
+    for hold in holds[task % work.machines] if holds is not None else ():
+        if board.holds[hold] != b.OPEN:
+            if work.topology.holds[hold].kind == "approval" and hold not in work.asked:
+                work.asked.add(hold)
+                work.out.append(AskApproval(hold))
+            return board.hold_base + hold
     return -1
 
 

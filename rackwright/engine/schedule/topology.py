@@ -27,6 +27,14 @@ class Barrier(NamedTuple):
     amount: int = 0  # successes for "count", per cent for "percent"
 
 
+class Hold(NamedTuple):
+    """What may keep ready tasks from starting: a maintenance window, or an approval (of ``stage``,
+    and of the means to it). Its index is its identity."""
+
+    kind: Literal["window", "approval"]
+    stage: int = -1
+
+
 class Edge(NamedTuple):
     """A barrier seen from both sides; its index is its identity."""
 
@@ -65,6 +73,7 @@ class StageShape:
     group: int = -1
     pick: Pick = "all"
     limits: Sequence[tuple[int, ...]] | None = None  # per machine, the limits its task holds
+    holds: Sequence[tuple[int, ...]] | None = None  # per machine, what a full attempt waits for
 
     @property
     def has_waves(self) -> bool:
@@ -85,8 +94,10 @@ class Topology:
         *,
         capacities: Sequence[int] = (),
         group_count: int = 0,
+        holds: Sequence[Hold] = (),
     ) -> None:
         self.machine_count = machine_count
+        self.holds = tuple(holds)
         self.stages = tuple(stages)
         self.capacities = tuple(capacities)
         self.group_count = group_count
@@ -141,6 +152,11 @@ class Topology:
                 raise OperatorError(
                     f"stage {shape.name} needs a stage that does not come before it",
                     hint="stages of a plan are in topological order",
+                )
+            if shape.always and any(h.stage == s for h in self.holds):
+                raise OperatorError(
+                    f"stage {shape.name} runs always, and waits for an approval",
+                    hint="what must run after a failure too cannot be refused",
                 )
             if len(self.needs[s]) > 255:
                 raise OperatorError(f"stage {shape.name} has more than 255 needs")
@@ -215,10 +231,21 @@ class Topology:
         return _PlanReader(plan).topology()
 
 
+def plan_holds(plan: Plan) -> tuple[Hold, ...]:
+    """Windows as in ``plan.windows``, then approvals in the order of their stages."""
+    return (
+        *(Hold("window") for _ in plan.windows),
+        *(Hold("approval", i) for i, stage in enumerate(plan.stages) if stage.approve),
+    )
+
+
 @dataclass
 class _PlanReader:
     plan: Plan
     limit_rows: dict[object, list[tuple[int, ...]]] = field(default_factory=dict)
+    hold_rows: dict[tuple[tuple[int, ...], bool], list[tuple[int, ...]]] = field(
+        default_factory=dict
+    )
     kinds: dict[str, list[int]] = field(init=False)  # kind of limit -> the limits' numbers
 
     def __post_init__(self) -> None:
@@ -238,6 +265,7 @@ class _PlanReader:
             [self._shape(s, index, groups, members, concerned) for s in plan.stages],
             capacities=tuple(plan.limits.values()),
             group_count=len(groups),
+            holds=plan_holds(plan),
         )
 
     def _shape(
@@ -271,12 +299,39 @@ class _PlanReader:
                 group=groups[stage.group],
                 pick=stage.pick,
                 limits=self._limits(stage),
+                holds=self._holds(stage, index),
             )
         except KeyError as error:
             raise OperatorError(
                 f"stage {stage.name} names {error.args[0]!r}, which the plan does not have",
                 stage=stage.name,
             ) from error
+
+    def _holds(self, stage: PlannedStage, index: Mapping[str, int]) -> list[tuple[int, ...]] | None:
+        """A stage's own, and those of the stages that it is a means to: a machine is not rebooted
+        for an installation that may not begin. Rows are shared between equal stages."""
+        holds = plan_holds(self.plan)
+        if not holds:
+            return None
+        windows = {name: i for i, name in enumerate(self.plan.windows)}
+        served, stack = {stage.name: stage}, [stage]
+        while stack:
+            for name in stack.pop().means_to:
+                if name not in served:
+                    served[name] = self.plan.stages[index[name]]
+                    stack.append(served[name])
+        approvals = {hold.stage: i for i, hold in enumerate(holds) if hold.stage >= 0}
+        own = {windows[name] for one in served.values() for name in one.windows}
+        own |= {approvals[index[n]] for n, one in served.items() if one.approve}
+        erases = any(one.destructive is not None for one in served.values())
+        key = (tuple(sorted(own)), erases)
+        if key not in self.hold_rows:
+            of_machine = {
+                names: tuple(sorted(own | {windows[n] for n in names})) if erases else key[0]
+                for names in {m.windows for m in self.plan.machines}
+            }
+            self.hold_rows[key] = [of_machine[m.windows] for m in self.plan.machines]
+        return self.hold_rows[key] if any(self.hold_rows[key]) else None
 
     def _limits(self, stage: PlannedStage) -> list[tuple[int, ...]] | None:
         """A stage draws on kinds, a machine names its own of each: "bmc" and "bmc:10.0.0.7". Rows

@@ -17,7 +17,7 @@ class Work:
     """``out``: commands not taken yet. Everything else is said where it is set."""
 
     __slots__ = (
-        *("always", "attempts", "board", "causes", "deferred", "delegate_of", "doomed"),
+        *("always", "asked", "attempts", "board", "causes", "deferred", "delegate_of", "doomed"),
         *("elections", "erases", "flags", "gate", "held", "machines", "ok", "open", "open_total"),
         *("out", "parked", "plain", "queues", "ready", "state", "steps", "topology", "tries"),
         *("unmet", "wake", "watched", "watchers", "waved"),
@@ -37,6 +37,7 @@ class Work:
         self.parked: dict[int, int] = {}  # task -> the resource it is parked on
         self.delegate_of: dict[int, list[int]] = {}  # task -> queues that wait for it to leave
         self.deferred: dict[int, list[int]] = {}  # machine -> ends that wait to re-open a means
+        self.asked: set[int] = set()  # approvals that were asked for
         self.causes: dict[int, tuple[Cause, int]] = {}
         self.state, self.unmet, self.flags = board.state, board.unmet, board.flags
         self.attempts, self.tries = board.attempts, board.tries
@@ -63,6 +64,7 @@ class Work:
         # nothing but states and counters moves when such a task starts or succeeds
         self.plain = tuple(
             shapes[s].limits is None
+            and shapes[s].holds is None
             and not self.waved[s]
             and not topology.ends[s]
             and not topology.means[s]

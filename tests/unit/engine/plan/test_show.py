@@ -31,7 +31,7 @@ def test_a_summary_says_what_an_operator_must_know() -> None:
         "0",
     )
     stages = {row[0]: row for row in table(summary, "Stages")}
-    assert stages["install"][4:] == ("canary 1, 1 at a time, halt at 2 failures", "disk")
+    assert stages["install"][4:6] == ("canary 1, 1 at a time, halt at 2 failures", "disk")
     assert stages["join-worker"][3] == "runtime, all of init"
     assert stages["proof"][2:4] == ("managers.one", "join-worker settled")
     assert ("image/debian-12", "a" * 64) in table(summary, "Artifacts")

@@ -28,6 +28,7 @@ class Rig:
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     clock: VirtualClock = field(default_factory=VirtualClock)
     strikes: Strikes | None = None
+    slow: float = 1.0  # times the usual latency
     snapshot_facts: int = 7  # so that nearly each restart begins at a snapshot
 
     def executor(self, view: RunView) -> Executor:
@@ -38,7 +39,7 @@ class Rig:
             self.world,
             seed=self.seed,
             faults=self.faults,
-            latency=Latency(1.0, 5.0),
+            latency=Latency(1.0 * self.slow, 5.0 * self.slow),
             strikes=self.strikes,
         )
 

@@ -1,6 +1,7 @@
 """Every prefix of a run's journal is a place where its controller may have died."""
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from rackwright.engine.run.restore import restore
 from rackwright.engine.schedule.events import Mode, Result, RunStatus
 from rackwright.engine.schedule.topology import Topology
 from tests.unit.engine.run.plans import plan, stage, swarm
-from tests.unit.engine.run.rigs import Rig, in_flight
+from tests.unit.engine.run.rigs import Order, Rig, in_flight
 
 FAULTY = Faults(fail=0.1, unknown=0.1, duplicate=0.3)
 
@@ -48,7 +49,7 @@ def test_from_a_random_prefix_of_a_random_run(seed: int) -> None:
     resume_from(whole, rng.randrange(len(whole.journal.facts) + 1), got_to)
 
 
-def resume_from(whole: Rig, length: int, got_to: str) -> None:
+def resume_from(whole: Rig, length: int, got_to: str, first_orders: Sequence[Order] = ()) -> None:
     """ "running": half of what was under way had changed its machine without saying so."""
     machines = len(whole.plan.machines)
     under_way = [f for f in in_flight(whole.journal.facts[:length]) if f.status == Mode.FULL]
@@ -57,7 +58,7 @@ def resume_from(whole: Rig, length: int, got_to: str) -> None:
     rig.faults = Faults()
     finished = finished_tasks(rig.journal.facts, machines)
     before = {task: rig.world.applies(task) for task in finished}
-    rig.run()
+    rig.run(first_orders=first_orders)
     new = rig.journal.facts[length:]
     for fact in new:
         task = fact.stage * machines + fact.machine

@@ -56,15 +56,16 @@ def test_what_a_run_has_learned_survives() -> None:
     knowledge.learn_outputs(3, 1, {"cluster_id": "x"})
     knowledge.learn_leader(0, 1)
     knowledge.learn_intent(Intent("erase", 5, 2, {"drive_serial": "S"}))
-    blob = snapshot.encode(standing(Scheduler(TOPOLOGY)), knowledge, {4: 17.5})
+    blob = snapshot.encode(standing(Scheduler(TOPOLOGY)), knowledge, {4: 17.5}, {1: 0.0})
     again = restore(PLAN, TOPOLOGY, [], blob).knowledge
     assert again.told() == knowledge.told()
     assert again.learn_intent(Intent("erase", 5, 3, {})) == 1
     assert snapshot.decode(blob).due == {4: 17.5}
+    assert snapshot.decode(blob).approvals == {1: 0.0}
 
 
 def test_a_snapshot_of_another_plan_or_version_is_refused() -> None:
-    blob = snapshot.encode(standing(Scheduler(TOPOLOGY)), Knowledge(PLAN), {})
+    blob = snapshot.encode(standing(Scheduler(TOPOLOGY)), Knowledge(PLAN), {}, {})
     other = swarm(5)
     with pytest.raises(Exception, match="does not fit"):
         restore(other, Topology.from_plan(other), [], blob)

@@ -6,10 +6,12 @@ from collections import Counter
 from rackwright.engine.schedule.events import (
     CancelAsked,
     Command,
+    Decided,
     Elect,
     Elected,
     Ended,
     Event,
+    HoldChanged,
     LimitChanged,
     Mode,
     PauseAsked,
@@ -104,7 +106,7 @@ class Rig:
 
     def feed_one(self) -> None:
         rng = self.rng
-        if self.operators and self.orders < 12 and rng.random() < 0.06:
+        if self.operators and self.orders < 16 and rng.random() < 0.08:
             self.orders += 1
             self.feed(self.order())
             return
@@ -119,6 +121,9 @@ class Rig:
                 limits = range(len(self.topology.capacities))
                 for limit in limits:
                     self.feed(LimitChanged(limit, 2))
+            for hold, found in enumerate(self.topology.holds):
+                yes = not self.operators or rng.random() < 0.7
+                self.feed(HoldChanged(hold, True) if found.kind == "window" else Decided(hold, yes))
             self.take()
             return
         source = rng.choice(kinds)
@@ -155,6 +160,9 @@ class Rig:
         if self.topology.capacities:
             limit = rng.randrange(len(self.topology.capacities))
             orders.append(LimitChanged(limit, rng.randint(0, 3)))
+        for hold, found in enumerate(self.topology.holds):
+            yes = rng.random() < 0.6
+            orders.append(HoldChanged(hold, yes) if found.kind == "window" else Decided(hold, yes))
         return rng.choice(orders)
 
 

@@ -10,15 +10,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from rackwright.engine.schedule.events import (
+    AskApproval,
     Cancel,
     CancelAsked,
     Cause,
     Command,
+    Decided,
     Elect,
     Elected,
     Ended,
     Event,
     Finish,
+    HoldChanged,
     LimitChanged,
     Marked,
     Mode,
@@ -68,6 +71,10 @@ class Oracle:
         self.machines = topology.machine_count
         self.shapes = topology.stages
         self.capacities = list(topology.capacities)
+        self.holds = topology.holds
+        self.open: set[int] = set()  # windows
+        self.approved: dict[int, bool] = {}
+        self.asked: set[int] = set()
         self.stages = range(len(self.shapes))
         self.ends = [ends_of(self.shapes, s) for s in self.stages]
         self.needs = [
@@ -120,8 +127,6 @@ class Oracle:
                 self.paused = paused and not self.cancelled
             case Elected(group, machine):
                 self._elected(group, machine)
-            case LimitChanged(limit, capacity):
-                self.capacities[limit] = capacity
             case SkipAsked(task):
                 self._skip_asked(self.key(task))
             case RetryAsked(machine):
@@ -130,8 +135,19 @@ class Oracle:
                 if self.attempts[self.key(task)] == attempt:
                     self.backing_off.discard(self.key(task))
             case _:
-                raise AssertionError(event)
+                self._bound(event)
         self._watch_barriers()
+
+    def _bound(self, event: Event) -> None:
+        match event:
+            case LimitChanged(limit, capacity):
+                self.capacities[limit] = capacity
+            case HoldChanged(hold, is_open):
+                self.open = self.open | {hold} if is_open else self.open - {hold}
+            case Decided(hold, is_approved):
+                self.approved.setdefault(hold, is_approved)
+            case _:
+                raise AssertionError(event)
 
     def _ended(self, key: Key, attempt: int, result: Result) -> None:
         start = self.running.get(key)
@@ -187,6 +203,12 @@ class Oracle:
 
     def _retry_asked(self, machine: int) -> None:
         """What opens is told by marks; here only what they may undo."""
+        lost = (TaskState.FAILED, TaskState.BLOCKED)
+        if not self.cancelled and any(x in lost for x in self.state.values()):
+            refused = {h for h, yes in self.approved.items() if not yes}
+            self.asked -= refused
+            for hold in refused:
+                del self.approved[hold]
 
     # barriers --------------------------------------------------------------------------------
 
@@ -235,6 +257,11 @@ class Oracle:
                     assert self.cancelled or key in self.ever_skipped, "cancels unasked"
                 case Elect():
                     self._elects(command)
+                case AskApproval(hold):
+                    assert self.holds[hold].kind == "approval"
+                    assert hold not in self.approved, "asks for what was decided"
+                    assert hold not in self.asked, "asks twice"
+                    self.asked.add(hold)
                 case StageSettled(stage):
                     assert all(self._is_over(k) for k in self.state if k[0] == stage), "not settled"
                     self.settled.add(stage)
@@ -271,6 +298,11 @@ class Oracle:
             assert (need, machine) not in self.running, f"{key} started while {need} runs"
         for barrier in self.barriers(stage):
             assert (stage, barrier) in self.met, f"{key} started before {barrier}"
+        for hold in shape.holds[machine] if shape.holds else ():
+            if self.holds[hold].kind == "window":
+                assert hold in self.open, f"{key} started outside its window"
+            else:
+                assert self.approved.get(hold), f"{key} started without its approval"
         if shape.pick != "all":
             leader = self.leaders.get(shape.group)
             assert leader is not None, "started before its election"
@@ -358,6 +390,9 @@ class Oracle:
                     assert all(x is None or x in GOOD for x in states), "ends are not satisfied"
                 else:
                     assert any(x in BAD for x in states), "no end is lost"
+            case Cause.APPROVAL:
+                assert self.holds[mark.subject].stage == stage
+                assert self.approved.get(mark.subject) is False, "blocked, and nobody refused"
             case Cause.ELECTION:
                 assert self.shapes[stage].pick != "all"
             case Cause.CANCEL:

@@ -3,7 +3,7 @@
 import random
 
 from rackwright.engine.errors import OperatorError
-from rackwright.engine.schedule.topology import Barrier, Pick, StageShape, Topology, Wait
+from rackwright.engine.schedule.topology import Barrier, Hold, Pick, StageShape, Topology, Wait
 
 WAITS: tuple[Wait, ...] = ("all", "settled", "count", "percent")
 
@@ -28,6 +28,7 @@ class _Draw:
         self.groups = rng.randint(0, 2)
         self.members = [self._mask(0.7) for _ in range(self.groups)]
         self.capacities = [rng.randint(1, 3) for _ in range(rng.randint(0, 3))]
+        self.holds: list[Hold] = [Hold("window")] * rng.randint(0, 2)
         self.elects: set[int] = set()
         self.ends: set[int] = set()
         self.shapes: list[StageShape] = []
@@ -40,7 +41,11 @@ class _Draw:
         for s in range(self.count):
             self.shapes.append(self._shape(s, means_to.get(s, ())))
         return Topology(
-            self.machines, self.shapes, capacities=self.capacities, group_count=self.groups
+            self.machines,
+            self.shapes,
+            capacities=self.capacities,
+            group_count=self.groups,
+            holds=self.holds,
         )
 
     def _means(self) -> dict[int, tuple[int, ...]]:
@@ -67,6 +72,7 @@ class _Draw:
             () if bare_end else tuple(self._barrier(n) for n in earlier if rng.random() < 0.2)
         )
         waves = rng.random() < 0.4
+        always = not means_to and s not in self.ends and rng.random() < 0.15
         return StageShape(
             name=f"s{s}",
             participants=self.members[group] if group >= 0 else self._mask(0.85),
@@ -78,12 +84,26 @@ class _Draw:
             halt_at_failures=0 if self.predictable or not waves else rng.randint(0, 2),
             retries=rng.randint(0, 2),
             backoff_s=1.0,
-            always=not means_to and s not in self.ends and rng.random() < 0.15,
+            always=always,
             destructive=waves and rng.random() < 0.5,
             group=group,
             pick=pick,
             limits=self._limits(),
+            holds=self._holds(s, always),
         )
+
+    def _holds(self, s: int, always: bool) -> list[tuple[int, ...]] | None:
+        """Windows of some machines; an approval of the stage on all."""
+        windows = [h for h in range(len(self.holds)) if self.holds[h].kind == "window"]
+        if self.rng.random() < 0.7:
+            return None
+        own: tuple[int, ...] = ()
+        if not always and self.rng.random() < 0.5:
+            own = (len(self.holds),)
+            self.holds.append(Hold("approval", s))
+        return [
+            (*own, *(h for h in windows if self.rng.random() < 0.5)) for _ in range(self.machines)
+        ]
 
     def _pick(self, s: int, means_to: tuple[int, ...]) -> tuple[int, Pick]:
         if not self.groups or s in self.ends or self.rng.random() < 0.6:

@@ -7,10 +7,13 @@ from hypothesis import strategies as st
 
 from rackwright.engine.schedule import board as b
 from rackwright.engine.schedule.events import (
+    AskApproval,
+    Decided,
     Elect,
     Elected,
     Ended,
     Finish,
+    HoldChanged,
     Mode,
     Result,
     SetTimer,
@@ -28,6 +31,7 @@ from tests.unit.engine.schedule.shapes import topology
 SEEDS = st.integers(0, 2**48)
 RUNS = settings(max_examples=70, deadline=None, derandomize=True, database=None)
 _FLAGS = b.IN_WAVE | b.PROBING | b.SKIPPING
+AGAIN = AskApproval | Elect | StageSettled | Finish  # what a restart may say again
 _QUEUED = bytes(b.WAITING if s in (b.READY, b.PARKED) else s for s in range(256))
 
 
@@ -40,6 +44,7 @@ def assert_same_standing(live: Scheduler, restored: Scheduler) -> None:
     assert (theirs.cancelled, theirs.paused) == (mine.cancelled, mine.paused)
     assert (theirs.ok, theirs.open, theirs.total) == (mine.ok, mine.open, mine.total)
     assert theirs.capacity[: mine.limit_count] == mine.capacity[: mine.limit_count]
+    assert theirs.holds == mine.holds
     for task, state in enumerate(mine.state):
         if state in (b.RUNNING, b.BACKOFF):
             assert theirs.tries[task] == mine.tries[task]
@@ -69,7 +74,7 @@ def test_at_every_commit_the_restored_scheduler_has_nothing_new_to_decide(seed: 
             return  # asked and not journaled: a restart in a cancelled run does not ask again
         restored = restored_beside(rig)
         commands = restored.take()
-        assert all(isinstance(c, Elect | StageSettled | Finish) for c in commands), commands
+        assert all(isinstance(c, AGAIN) for c in commands), commands
         assert_same_standing(rig.scheduler, restored)
         assert sorted(restored.in_flight()) == sorted(rig.scheduler.in_flight())
         if rig.oracle.finished is not None:
@@ -90,7 +95,7 @@ def test_a_snapshot_and_the_facts_since_stand_where_all_facts_stand(seed: int) -
             return
         restored = restored_beside(rig, length, begin)
         commands = restored.take()
-        assert all(isinstance(c, Elect | StageSettled | Finish) for c in commands), commands
+        assert all(isinstance(c, AGAIN) for c in commands), commands
         assert_same_standing(rig.scheduler, restored)
         assert sorted(restored.in_flight()) == sorted(rig.scheduler.in_flight())
         if rig.oracle.finished is not None:
@@ -112,6 +117,13 @@ def test_every_journal_prefix_leads_to_an_end_without_repeating_what_ended(seed:
             finish_from(rig.topology, rig, length, result)
 
 
+def let_everything_go(scheduler: Scheduler) -> None:
+    for limit in range(scheduler.board.limit_count):
+        scheduler.board.capacity[limit] = max(1, scheduler.board.capacity[limit])
+    for hold, found in enumerate(scheduler.topology.holds):
+        scheduler.feed(HoldChanged(hold, True) if found.kind == "window" else Decided(hold, True))
+
+
 def finish_from(shape: Topology, rig: Rig, length: int, first: Result) -> None:
     """Goes on after ``length`` items; attempts found under way end in ``first``, the rest well."""
     scheduler = Scheduler.restore(shape, rig.journal[:length])
@@ -122,8 +134,7 @@ def finish_from(shape: Topology, rig: Rig, length: int, first: Result) -> None:
         probe = start.mode == Mode.PROBE and first == Result.CHANGED
         inbox.append(Ended(start.task, start.attempt, Result.UNSATISFIED if probe else first))
     inbox.extend(TimerFired(*timer) for timer in scheduler.backing_off())
-    for limit in range(len(shape.capacities)):
-        scheduler.board.capacity[limit] = max(1, scheduler.board.capacity[limit])
+    let_everything_go(scheduler)
     for _ in range(2000):
         for command in scheduler.take():
             match command:
@@ -139,7 +150,7 @@ def finish_from(shape: Topology, rig: Rig, length: int, first: Result) -> None:
                     inbox.append(Elected(group, candidates[0]))
                 case Finish():
                     return
-                case StageSettled():
+                case StageSettled() | AskApproval():
                     pass
                 case _ if hasattr(command, "task") and command.task in ended:
                     ended.discard(command.task)  # re-opened, and said so
