@@ -63,7 +63,7 @@ from rackwright.inventory.lease import LEASE_S
 from rackwright.inventory.lifecycle import State
 from rackwright.inventory.owner import DirectoryLock
 from rackwright.inventory.plans import PlanRecord
-from rackwright.inventory.projection import Projections, TaskState
+from rackwright.inventory.projection import LastWord, Projections, Summary, TaskState
 from rackwright.inventory.runs import NewRun
 from rackwright.inventory.secrets import KEY_PATH, SecretBox
 from rackwright.inventory.values import (
@@ -428,6 +428,21 @@ class Inventory:
         """Every task that anything was journaled of, by stage and machine, without its words."""
         with self.read() as connection:
             return runs.task_states(connection, self._projections, run_id)
+
+    def run_head(self, run_id: str) -> RunView:
+        """A run without its stages and machines: cheap for any size."""
+        with self.read() as connection:
+            return runs.head(connection, run_id)
+
+    def run_summary(
+        self, run_id: str, *, oldest: int, newest: Sequence[int], top: int
+    ) -> tuple[Summary, dict[int, LastWord]]:
+        """In bounded size: tasks by stage and state, attempts' durations, the ``top`` tasks longest
+        in the state ``oldest`` and last come to one of ``newest``, with the words of the latter."""
+        with self.read() as connection:
+            return runs.summary(
+                connection, self._projections, run_id, oldest=oldest, newest=newest, top=top
+            )
 
     def attempts(self, run_id: str, *, stage: int, machine: int) -> list[Event]:
         """What was journaled of one task, oldest first."""

@@ -5,11 +5,13 @@ tells all about it. A projection follows its run by the packs that are new since
 the first look at a run of 70,000 x 10 costs about a second.
 """
 
+import heapq
 import json
 import threading
 from array import array
+from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +20,23 @@ from sqlalchemy import Connection
 from rackwright.inventory.pack import Pack
 
 KEPT: Final = 4  # runs
+ENDED: Final = "ended"  # the kind of fact that ends an attempt
+BOUNDS_S: Final = (
+    0.1,
+    0.3,
+    1.0,
+    3.0,
+    10.0,
+    30.0,
+    60.0,
+    120.0,
+    300.0,
+    600.0,
+    1200.0,
+    1800.0,
+    3600.0,
+)
+"""Upper bounds of a latency histogram's buckets; the last bucket has none."""
 
 
 class TaskState(NamedTuple):
@@ -39,6 +58,28 @@ class LastWord(NamedTuple):
     at: float
 
 
+class StageSummary(NamedTuple):
+    """``counts``: tasks by state. ``histogram``: attempts that ended, by seconds from their issue,
+    one bucket more than ``BOUNDS_S``; ``total_s`` is their sum. Moments are unix seconds, 0 for
+    none."""
+
+    counts: Mapping[int, int]
+    first_at: float
+    last_at: float
+    total_s: float
+    histogram: tuple[int, ...]
+
+
+class Summary(NamedTuple):
+    """A run in bounded size. ``oldest``: (task, since when) of those longest in a state,
+    ``newest``: those that came to one last. ``seq``: the event up to which it tells."""
+
+    seq: int
+    stages: Mapping[int, StageSummary]
+    oldest: tuple[tuple[TaskState, float], ...]
+    newest: tuple[TaskState, ...]
+
+
 SILENT: Final = LastWord("", "", b"", 0.0)
 
 
@@ -47,9 +88,25 @@ class _StageColumns:
     state: bytearray = field(default_factory=bytearray)
     attempt: "array[int]" = field(default_factory=lambda: array("I"))
     seq: "array[int]" = field(default_factory=lambda: array("Q"))
+    at: "array[float]" = field(default_factory=lambda: array("d"))
+    histogram: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
+    total_s: float = 0.0
+    first_at: float = 0.0
+    last_at: float = 0.0
+
+    def took(self, taken_s: float) -> None:
+        self.histogram[bisect_left(BOUNDS_S, taken_s)] += 1
+        self.total_s += taken_s
+
+    def summary(self) -> StageSummary:
+        counts = {s: n for s in sorted(set(self.state)) if (n := self.state.count(s)) and s}
+        return StageSummary(
+            counts, self.first_at, self.last_at, self.total_s, tuple(self.histogram)
+        )
 
     def grow(self, count: int) -> None:
         more = count - len(self.state)
+        self.at.extend([0.0] * more)
         self.state.extend(bytes(more))
         self.attempt.extend(bytes(more))
         self.seq.extend(bytes(more))
@@ -62,20 +119,25 @@ class Projection:
         self.seq = seq
         self._stages: dict[int, _StageColumns] = {}
 
-    def fold(self, pack: Pack, last_seq: int) -> None:
+    def fold(self, pack: Pack, last_seq: int, at: float) -> None:
         seq = last_seq - pack.count
+        ended = pack.names.index(ENDED) if ENDED in pack.names else -1
         columns: _StageColumns | None = None
         of_stage = -1
-        rows = zip(pack.stages, pack.machines, pack.attempts, pack.states, strict=True)
-        for stage, machine, attempt, state in rows:
+        rows = zip(pack.kinds, pack.stages, pack.machines, pack.attempts, pack.states, strict=True)
+        for kind, stage, machine, attempt, state in rows:
             seq += 1
             if not state:
                 continue
             if columns is None or stage != of_stage:
                 of_stage = stage
-                columns = self._stages.setdefault(stage, _StageColumns())
+                columns = self._stages.setdefault(stage, _StageColumns(first_at=at))
+                columns.last_at = at
             if machine >= len(columns.state):
                 columns.grow(max(machine + 1, 2 * len(columns.state)))
+            if kind == ended:
+                columns.took(at - columns.at[machine])
+            columns.at[machine] = at
             columns.state[machine] = state
             columns.attempt[machine] = attempt
             columns.seq[machine] = seq
@@ -94,6 +156,45 @@ class Projection:
             for m in machines:
                 if m < len(columns.seq) and columns.seq[m] and wanted[columns.state[m]]:
                     yield TaskState(number, m, columns.state[m], columns.attempt[m], columns.seq[m])
+
+    def summary(self, *, oldest: int, newest: Sequence[int], top: int) -> Summary:
+        """``oldest`` is a state, ``newest`` are states; ``top`` bounds both lists."""
+        longest = heapq.nsmallest(
+            top,
+            (
+                (columns.at[m], number, m)
+                for number, columns in self._stages.items()
+                for m in _places(columns.state, oldest)
+            ),
+        )
+        latest = heapq.nlargest(
+            top,
+            (
+                (columns.seq[m], number, m)
+                for number, columns in self._stages.items()
+                for state in newest
+                for m in _places(columns.state, state)
+            ),
+        )
+        return Summary(
+            self.seq,
+            {number: columns.summary() for number, columns in sorted(self._stages.items())},
+            tuple((self._task(number, m), at) for at, number, m in longest),
+            tuple(self._task(number, m) for _, number, m in latest),
+        )
+
+    def _task(self, stage: int, machine: int) -> TaskState:
+        columns = self._stages[stage]
+        return TaskState(
+            stage, machine, columns.state[machine], columns.attempt[machine], columns.seq[machine]
+        )
+
+
+def _places(states: bytearray, state: int) -> Iterator[int]:
+    place = states.find(state)
+    while place >= 0:
+        yield place
+        place = states.find(state, place + 1)
 
 
 class Projections:
@@ -116,14 +217,33 @@ class Projections:
     ) -> list[TaskState]:
         """As the connection's snapshot has them, or newer."""
         with self._lock:
-            projection = self._kept.setdefault(run_no, Projection(first_seq))
-            self._kept.move_to_end(run_no)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-            for last_seq, _, blob in packs(connection, run_no, projection.seq):
-                projection.fold(Pack(blob), last_seq)
+            projection = self._followed(connection, run_no, first_seq)
             found = projection.tasks(stage=stage, machine=machine, states=states)
             return [task for task, _ in zip(found, range(limit or 1 << 60), strict=False)]
+
+    def summary(
+        self,
+        connection: Connection,
+        run_no: int,
+        first_seq: int,
+        *,
+        oldest: int,
+        newest: Sequence[int],
+        top: int,
+    ) -> Summary:
+        """As ``tasks``, in bounded size; see ``Projection.summary``."""
+        with self._lock:
+            projection = self._followed(connection, run_no, first_seq)
+            return projection.summary(oldest=oldest, newest=newest, top=top)
+
+    def _followed(self, connection: Connection, run_no: int, first_seq: int) -> Projection:
+        projection = self._kept.setdefault(run_no, Projection(first_seq))
+        self._kept.move_to_end(run_no)
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        for last_seq, at, blob in packs(connection, run_no, projection.seq):
+            projection.fold(Pack(blob), last_seq, at)
+        return projection
 
 
 def packs(connection: Connection, run_no: int, after: int) -> Iterator[tuple[int, float, bytes]]:

@@ -23,6 +23,7 @@ from rackwright.inventory.projection import (
     SILENT,
     LastWord,
     Projections,
+    Summary,
     TaskState,
     last_words,
 )
@@ -197,6 +198,14 @@ def _settle(
         )
 
 
+def head(connection: Connection, run_id: str) -> RunView:
+    """Without its stages and machines: cheap for any size. Raises NotFoundError."""
+    found = _list(connection, RUN.c.id == run_id, 1)
+    if not found:
+        raise NotFoundError(f"there is no run {run_id!r}", hint="rackwright run list", run=run_id)
+    return RunView(**found[0])
+
+
 def get(connection: Connection, run_id: str) -> RunView:
     """With its stages and machines. Raises NotFoundError."""
     found = _list(connection, RUN.c.id == run_id, 1)
@@ -272,6 +281,23 @@ def task_states(connection: Connection, projections: Projections, run_id: str) -
     """Every task that a fact has told of, without its words: cheap for any number."""
     run = get(connection, run_id)
     return projections.tasks(connection, run.no, run.first_seq)
+
+
+def summary(
+    connection: Connection,
+    projections: Projections,
+    run_id: str,
+    *,
+    oldest: int,
+    newest: Sequence[int],
+    top: int,
+) -> tuple[Summary, dict[int, LastWord]]:
+    """A run in bounded size, and the last words of the tasks that it names, by ``seq``."""
+    run = head(connection, run_id)
+    found = projections.summary(
+        connection, run.no, run.first_seq, oldest=oldest, newest=newest, top=top
+    )
+    return found, last_words(connection, found.newest)
 
 
 def delete_history(connection: Connection, run_id: str, *, actor: str, now: float) -> None:

@@ -8,6 +8,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel
 
 from rackwright.api.admin.access import ExistingRun, LastEventId, Owner
+from rackwright.api.owner.run_progress import TOP_MAX
 
 router = APIRouter(tags=["runs"])
 
@@ -63,6 +64,15 @@ async def list_runs(
 @router.get("/runs/{run_id}")
 async def show(owner: Owner, run_id: str) -> dict[str, Any]:
     return owner.runs.show(run_id)
+
+
+@router.get("/runs/{run_id}/progress")
+async def progress(
+    owner: Owner, run_id: str, top: Annotated[int, Query(ge=0, le=TOP_MAX)] = 10
+) -> dict[str, Any]:
+    """In bounded size for any number of machines: counts and latencies by stage, the ``top``
+    slowest and last failing tasks, and how long the run will still take."""
+    return await owner.runs.progress(run_id, top)
 
 
 @router.get("/runs/{run_id}/tasks")

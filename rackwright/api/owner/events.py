@@ -57,7 +57,7 @@ class EventService:
         names: dict[str, RunView] = {}
         while True:
             seen = self._inventory.feed.last_seq
-            ends = is_over(self._inventory.run(run)) or not self._is_live(run)
+            ends = is_over(self._inventory.run_head(run)) or not self._is_live(run)
             events = self._inventory.feed.events_after(after, run=run, limit=PAGE)
             for event in events:
                 after = event.seq

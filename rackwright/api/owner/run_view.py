@@ -87,7 +87,7 @@ class RunViews:
     def _head(self, view: RunView) -> dict[str, Any]:
         return {
             "id": view.id,
-            "status": self._status(view),
+            "status": self.status_of(view),
             "kind": view.kind,
             "workflow": view.workflow,
             "cluster": view.cluster,
@@ -96,7 +96,8 @@ class RunViews:
             "ended": iso_utc_or_none(view.ended_at),
         }
 
-    def _status(self, view: RunView) -> str:
+    def status_of(self, view: RunView) -> str:
+        """By name; "interrupted" for one that nobody drives and that has not ended."""
         status = RunStatus(view.status)
         if is_over(view):
             return status.name.lower()

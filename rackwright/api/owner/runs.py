@@ -13,6 +13,7 @@ from rackwright.api.owner.artifacts import ArtifactStore
 from rackwright.api.owner.boot import BootService
 from rackwright.api.owner.directory import InventoryDirectory
 from rackwright.api.owner.plans import PlanService
+from rackwright.api.owner.run_progress import RunProgress
 from rackwright.api.owner.run_view import RunViews, is_over
 from rackwright.api.wiring.certificates import CertificateAuthority
 from rackwright.engine.content.render import Renderer
@@ -72,6 +73,7 @@ class RunService:
         self._renderer = Renderer()
         self._live: dict[str, _Live] = {}
         self._views = RunViews(inventory, plans, self._live)
+        self._progress = RunProgress(inventory, plans, self._views.status_of)
 
     # looking --------------------------------------------------------------------------------------
 
@@ -81,12 +83,16 @@ class RunService:
     def show(self, run_id: str) -> dict[str, Any]:
         return self._views.show(run_id)
 
+    async def progress(self, run_id: str, top: int) -> dict[str, Any]:
+        """In bounded size; see ``run_progress``."""
+        return await self._progress.show(run_id, top)
+
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         return self._views.tasks(run_id)
 
     def require(self, run_id: str) -> None:
         """Raises NotFoundError."""
-        self._inventory.run(run_id)
+        self._inventory.run_head(run_id)
 
     def is_live(self, run_id: str) -> bool:
         """Does this owner drive the run now?"""

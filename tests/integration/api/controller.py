@@ -23,7 +23,7 @@ machines:
 - {{name: a, labels: {{role: x}}, ssh: {{address: 192.0.2.1, user: root, host_key: {HOST_KEY}}}}}
 - {{name: b, labels: {{role: x}}, ssh: {{address: 192.0.2.2, user: root, host_key: {HOST_KEY}}}}}
 """
-WITHIN_S = 30.0
+WITHIN_S = 120.0  # much is run beside on small machines
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from rackwright.inventory.journal import FactRow
 from rackwright.inventory.pack import Pack, encode
-from rackwright.inventory.projection import Projection
+from rackwright.inventory.projection import BOUNDS_S, Projection
 
 INDEX = st.integers(-1, 2**31 - 1)
 FACTS = st.lists(
@@ -49,8 +49,26 @@ def test_a_pack_of_another_version_is_refused() -> None:
 def test_a_projection_keeps_the_last_word_on_each_task() -> None:
     projection = Projection(10)
     first = [FactRow("issued", 0, 3, 1, 0, b""), FactRow("asked", -1, -1, 0, 0, b"")]
-    projection.fold(Pack(encode(first, [4, 0])), 12)
-    projection.fold(Pack(encode([FactRow("ended", 0, 3, 1, 1, b"")], [7])), 20)
+    projection.fold(Pack(encode(first, [4, 0])), 12, 100.0)
+    projection.fold(Pack(encode([FactRow("ended", 0, 3, 1, 1, b"")], [7])), 20, 130.0)
     assert list(projection.tasks()) == [(0, 3, 7, 1, 20)]
     assert list(projection.tasks(states=[4])) == []
     assert list(projection.tasks(machine=9)) == []
+
+
+def test_a_summary_has_bounded_size_and_the_times_of_attempts() -> None:
+    projection = Projection(0)
+    issued = [FactRow("issued", 0, m, 1, 0, b"") for m in range(5)]
+    projection.fold(Pack(encode(issued[:2], [4] * 2)), 2, 100.0)
+    projection.fold(Pack(encode(issued[2:], [4] * 3)), 5, 105.0)
+    ended = [FactRow("ended", 0, 0, 1, 1, b""), FactRow("ended", 0, 4, 1, 4, b"")]
+    projection.fold(Pack(encode(ended, [7, 9])), 7, 120.0)
+    told = projection.summary(oldest=4, newest=[9], top=2)
+    assert told.seq == 7
+    assert told.oldest == (((0, 1, 4, 1, 2), 100.0), ((0, 2, 4, 1, 3), 105.0))
+    assert told.newest == ((0, 4, 9, 1, 7),)
+    stage = told.stages[0]
+    assert stage.counts == {4: 3, 7: 1, 9: 1}
+    assert (stage.first_at, stage.last_at, stage.total_s) == (100.0, 120.0, 35.0)
+    assert dict(zip(BOUNDS_S, stage.histogram, strict=False))[30.0] == 2  # 20 s and 15 s
+    assert sum(stage.histogram) == 2

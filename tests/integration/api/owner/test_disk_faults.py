@@ -1,15 +1,11 @@
 """A live owner whose disk refuses: reads work, writes are refused clearly, nothing that was
 acknowledged is lost, and it recovers: by itself, or after the restart that it asks for."""
 
-import contextlib
-import subprocess
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from rackwright.api.cli.client import ApiError, Client, is_live
+from rackwright.api.cli.client import ApiError, Client
 from tests.integration.api.controller import (
     HOST_KEY,
     Controller,
@@ -19,25 +15,12 @@ from tests.integration.api.controller import (
     until_status,
 )
 from tests.integration.api.disk_faults import FLUSHES, WRITES, failing
+from tests.integration.api.serving import served
 
 MORE = f"""\
 machines:
 - {{name: c, labels: {{role: y}}, ssh: {{address: 192.0.2.3, user: root, host_key: {HOST_KEY}}}}}
 """
-
-
-@contextlib.contextmanager
-def served(controller: Controller) -> Iterator[int]:
-    """`rackwright serve` in a process of its own; its pid."""
-    flags = ["--data-dir", str(controller.data), "--content", str(controller.content)]
-    command = [sys.executable, "-m", "rackwright", *flags, "serve"]
-    with (controller.home / "log").open("w") as log, subprocess.Popen(command, stderr=log) as owner:
-        try:
-            until(lambda: owner.poll() is not None or is_live(controller.settings))
-            assert owner.poll() is None
-            yield owner.pid
-        finally:
-            owner.terminate()
 
 
 def events(client: Client) -> list[dict[str, Any]]:
