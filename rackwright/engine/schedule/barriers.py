@@ -88,14 +88,14 @@ def halt_if_due(work: Work, stage: int) -> None:
 def leave_wave(work: Work, stage: int) -> None:
     resource = work.board.limit_count + stage
     work.board.used[resource] -= 1
-    if work.queues[resource]:
+    if resource in work.queues:
         work.wake[resource] = None
 
 
 def resize_wave(work: Work, stage: int) -> None:
     resource = work.board.limit_count + stage
     work.board.capacity[resource] = work.board.wave_capacity(stage)
-    if work.queues[resource]:
+    if resource in work.queues:
         work.wake[resource] = None
 
 

@@ -55,7 +55,7 @@ def unpause(work: Work) -> None:
     work.board.paused = False
     work.ready.extend(work.held)
     work.held.clear()
-    work.wake.update((r, None) for r, queue in enumerate(work.queues) if queue)
+    work.wake.update((r, None) for r in sorted(work.queues))
 
 
 def on_limit(work: Work, event: LimitChanged) -> None:
@@ -64,7 +64,7 @@ def on_limit(work: Work, event: LimitChanged) -> None:
     if not 0 <= limit < work.board.limit_count or capacity < 0:
         raise OperatorError(f"there is no limit {limit}, or {capacity} is not a capacity")
     work.board.capacity[limit] = capacity
-    if work.queues[limit]:
+    if limit in work.queues:
         work.wake[limit] = None
 
 

@@ -20,8 +20,7 @@ def find_work(work: Work, *, announce: bool) -> None:
     work.doomed.clear()
     work.parked.clear()
     work.delegate_of.clear()
-    for queue in work.queues:
-        queue.clear()
+    work.queues.clear()
     work.open_total = sum(work.open)
     for stage in range(len(work.topology.stages)):
         forget_queued_probes(work, stage)

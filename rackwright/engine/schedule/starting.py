@@ -7,6 +7,7 @@ when the delegate leaves, so that no wake-up is lost; the number of delegates ma
 bounded, so that two full resources never shovel a whole queue to and fro.
 """
 
+from collections import deque
 from typing import Final
 
 from rackwright.engine.schedule import board as b
@@ -118,11 +119,14 @@ def held_by(work: Work, task: int, stage: int) -> int:
 def park(work: Work, task: int, resource: int) -> None:
     work.state[task] = b.PARKED
     work.parked[task] = resource
-    work.queues[resource].append(task)
+    queue = work.queues.get(resource)
+    if queue is None:
+        queue = work.queues[resource] = deque()
+    queue.append(task)
 
 
 def drain(work: Work, resource: int) -> None:
-    queue = work.queues[resource]
+    queue = work.queues.get(resource)
     used, capacity = work.board.used, work.board.capacity
     delegates = 0
     while queue and used[resource] < capacity[resource] and delegates < DELEGATES:
@@ -134,6 +138,8 @@ def drain(work: Work, resource: int) -> None:
             park(work, task, refused)
             work.delegate_of.setdefault(task, []).append(resource)
             delegates += 1
+    if queue is not None and not queue:
+        del work.queues[resource]
 
 
 def is_means_due(work: Work, task: int, stage: int) -> bool:

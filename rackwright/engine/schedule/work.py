@@ -33,7 +33,7 @@ class Work:
         self.wake: dict[int, None] = {}  # resources with room and a queue
         self.doomed: list[tuple[int, Cause, int]] = []
         self.elections: dict[int, None] = {}  # groups whose election may be possible now
-        self.queues: list[deque[int]] = [deque() for _ in board.used]
+        self.queues: dict[int, deque[int]] = {}  # resource -> tasks parked on it; no empty ones
         self.parked: dict[int, int] = {}  # task -> the resource it is parked on
         self.delegate_of: dict[int, list[int]] = {}  # task -> queues that wait for it to leave
         self.deferred: dict[int, list[int]] = {}  # machine -> ends that wait to re-open a means
@@ -99,5 +99,5 @@ class Work:
         if limits is not None:
             for limit in limits[task % self.machines]:
                 self.board.used[limit] -= 1
-                if self.queues[limit]:
+                if limit in self.queues:
                     self.wake[limit] = None
