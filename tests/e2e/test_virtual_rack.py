@@ -305,7 +305,6 @@ def test_reimaged_first_manager_rejoins_its_cluster(story: Story, rack: VirtualR
     assert racks.disk_digest(rack.lab, "n1", FOREIGN) == story.foreign_digest
 
 
-@pytest.mark.unproven
 def test_machine_leaves_and_a_uefi_machine_loses_its_nvram(story: Story, rack: VirtualRack) -> None:
     """What the next two chapters begin with: firmware takes minutes to give up on the network."""
     final = rack.json("cluster", "shrink", "e2e", "n3", "--yes", timeout_s=AGAIN_S)
@@ -319,7 +318,6 @@ def test_machine_leaves_and_a_uefi_machine_loses_its_nvram(story: Story, rack: V
     rack.run("machine", "power", "on", "n2")
 
 
-@pytest.mark.unproven
 def test_machine_with_an_os_and_no_bmc_joins_through_the_same_workflow(
     rack: VirtualRack,
 ) -> None:
@@ -345,7 +343,6 @@ def test_machine_with_an_os_and_no_bmc_joins_through_the_same_workflow(
     assert rack.boot_id("n3") == boot_id
 
 
-@pytest.mark.unproven
 def test_uefi_machine_with_wiped_nvram_finds_its_disk(story: Story, rack: VirtualRack) -> None:
     wait_until(
         lambda: answers(rack, "n2"),
@@ -357,7 +354,6 @@ def test_uefi_machine_with_wiped_nvram_finds_its_disk(story: Story, rack: Virtua
     assert rack.ssh("n2", "findmnt -no SOURCE /").startswith("/dev/nvme0n1")
 
 
-@pytest.mark.unproven
 def test_rack_that_goes_leaves_nothing(story: Story, rack: VirtualRack) -> None:
     rack.stop_controller()
     rack.run("lab", "down")
