@@ -56,6 +56,14 @@ def test_nvme_disk_has_4096_byte_sectors() -> None:
     assert "logical_block_size=4096,physical_block_size=4096" in nvme
 
 
+def test_there_is_room_for_a_second_cpu() -> None:
+    """Else software emulation leaves out the guest's memory barriers, and I/O hangs."""
+    argv = qemu.command(
+        machine("n2"), rack="lab", files=UEFI, accel="tcg", order=(Device.DISK,), disk_order=()
+    )
+    assert argv[argv.index("-smp") + 1] == "1,maxcpus=2"
+
+
 def test_scsi_disk_hangs_on_its_own_controller() -> None:
     found = devices(machine("n3"), UEFI, (Device.DISK,))
     assert "virtio-scsi-pci,id=disk0-scsi" in found
