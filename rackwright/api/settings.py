@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     database_url: str = ""
     owner_wait_s: float = Field(default=30.0, ge=0)
     """How long a call waits for an owner that holds the directory and does not answer yet."""
+    limits: str = ""
+    """Capacities: ``bmc=1,rack=20,image_server=4..64,rack:r7=3``; ``A..B`` adapts itself."""
+    windows: str = ""
+    """When machines of a site may be erased: ``lab=Sat 01:00-05:00 UTC|Sun 01:00-05:00; b=...``"""
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
     @field_validator("data_dir")
@@ -58,6 +62,24 @@ class Settings(BaseSettings):
     def _is_a_url(cls, value: str) -> str:
         if value and "://" not in value:
             raise ValueError(f"{value!r} is no URL such as sqlite:////srv/rackwright.db")
+        return value
+
+    @field_validator("limits")
+    @classmethod
+    def _are_limits(cls, value: str) -> str:
+        if value:  # here, since a client that sets none needs no engine
+            from rackwright.engine.plan.inputs import parse_limits
+
+            parse_limits(value)
+        return value
+
+    @field_validator("windows")
+    @classmethod
+    def _are_windows(cls, value: str) -> str:
+        if value:
+            from rackwright.engine.content.windows import parse_site_windows
+
+            parse_site_windows(value)
         return value
 
     @field_validator("content", mode="before")

@@ -18,11 +18,13 @@ class Fault(StrEnum):
 class EngineError(Exception):
     """Root of the engine's errors.
 
-    ``hint`` says what to do next; ``retryable`` whether the same attempt may succeed later.
+    ``hint`` says what to do next; ``retryable`` whether the same attempt may succeed later;
+    ``pressed`` whether it hints at something shared that is overloaded.
     """
 
     fault = Fault.OURS
     retryable = False
+    pressed = False
 
     def __init__(self, message: str, *, hint: str = "", machine: str = "", stage: str = "") -> None:
         super().__init__(message)
@@ -53,3 +55,4 @@ class UnreachableError(EngineError):
 
     fault = Fault.NETWORK
     retryable = True
+    pressed = True

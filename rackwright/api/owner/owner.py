@@ -33,7 +33,9 @@ from rackwright.api.owner.runs import RunService
 from rackwright.api.owner.services import Services
 from rackwright.api.settings import Settings
 from rackwright.api.wiring.certificates import CertificateAuthority
+from rackwright.engine.content.windows import parse_site_windows
 from rackwright.engine.drivers.factory import PowerDrivers
+from rackwright.engine.plan.inputs import parse_limits
 from rackwright.inventory.facade import Inventory
 
 log = structlog.get_logger(__name__)
@@ -97,6 +99,8 @@ class Owner:
             artifacts,
             content=settings.content,
             content_root=settings.data_dir / "plans",
+            limits=parse_limits(settings.limits),
+            site_windows=parse_site_windows(settings.windows),
         )
         runs = RunService(
             inventory,

@@ -17,6 +17,7 @@ from rackwright.engine.machine import Machine
 from rackwright.engine.plan.codec import plan_from_json, plan_to_json
 from rackwright.engine.plan.compile import compile_plan
 from rackwright.engine.plan.fingerprint import plan_fingerprint
+from rackwright.engine.plan.inputs import LimitConfig
 from rackwright.engine.plan.model import Plan
 from rackwright.engine.plan.resolve import resolve
 from rackwright.engine.plan.spec import parse_spec
@@ -40,8 +41,12 @@ class PlanService:
         *,
         content: Sequence[Path],
         content_root: Path,
+        limits: LimitConfig | None = None,
+        site_windows: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._inventory = inventory
+        self._limits = limits or LimitConfig()
+        self._site_windows = site_windows or {}
         self._artifacts = artifacts
         self._content = tuple(content)
         self._content_root = content_root
@@ -58,6 +63,8 @@ class PlanService:
             machines=[machine_of(view) for view in views],
             select=_selection(views),
             artifacts=self._artifacts.digests(),
+            limits=self._limits,
+            site_windows=self._site_windows,
             cluster_id=self._inventory.cluster_id(spec.cluster),
             members=members,
             reinstall=frozenset(reinstall),
@@ -97,6 +104,8 @@ class PlanService:
             machines=[machine_of(view) for view in views],
             select=_selection(views),
             artifacts=self._artifacts.digests(),
+            limits=self._limits,
+            site_windows=self._site_windows,
         )
         return await self._keep(library, plan)
 

@@ -71,6 +71,20 @@ def parse_window(text: str) -> Window:
     return Window(_days(match["days"].lower()), _clock(match["begin"]), _clock(match["end"]), zone)
 
 
+def parse_site_windows(text: str) -> dict[str, tuple[str, ...]]:
+    """``SITE=WINDOW|WINDOW; SITE=WINDOW`` to texts by site. Raises ValueError."""
+    found: dict[str, tuple[str, ...]] = {}
+    for part in filter(None, (p.strip() for p in text.split(";"))):
+        site, equals, windows = part.partition("=")
+        if not equals or not site.strip():
+            raise ValueError(f"'{part[:60]}' is no SITE=WINDOW")
+        texts = tuple(one.strip() for one in windows.split("|"))
+        for one in texts:
+            parse_window(one)
+        found[site.strip()] = texts
+    return found
+
+
 def is_any_open(windows: Iterable[Window], at: float) -> bool:
     return any(window.is_open(at) for window in windows)
 

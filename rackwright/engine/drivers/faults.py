@@ -12,6 +12,8 @@ class BusyError(MachineError):
     ``retry_after_s`` is what it asked for, None if it did not say.
     """
 
+    pressed = True
+
     def __init__(self, message: str, *, retry_after_s: float | None = None, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s

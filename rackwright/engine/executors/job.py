@@ -43,9 +43,11 @@ class Job:
             return Verdict(Result.REFUSED, message)
         if error.fault is Fault.OPERATOR:
             return Verdict(Result.REFUSED, message)
+        pressed = error.pressed
         if not self.began:
-            return Verdict(Result.UNKNOWN, message)
-        return Verdict(Result.FAILED if error.retryable else Result.REFUSED, message)
+            return Verdict(Result.UNKNOWN, message, pressed=pressed)
+        result = Result.FAILED if error.retryable else Result.REFUSED
+        return Verdict(result, message, pressed=pressed)
 
     def broke(self, error: Exception) -> Verdict:
         """Our own fault. The error's text may hold anything, so only its kind is told."""
@@ -54,7 +56,8 @@ class Job:
 
     def timed_out(self) -> Verdict:
         result = Result.FAILED if self.began else Result.UNKNOWN
-        return Verdict(result, f"{self.phase} did not end within {self.attempt.timeout_s:.0f} s")
+        error = f"{self.phase} did not end within {self.attempt.timeout_s:.0f} s"
+        return Verdict(result, error, pressed=True)
 
     def is_probe(self) -> bool:
         return self.attempt.mode is Mode.PROBE

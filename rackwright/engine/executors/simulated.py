@@ -204,7 +204,9 @@ class SimulatedExecutor:
         stage, machine = divmod(task, self._machines)
         if result > Result.UNSATISFIED or error:
             error = error or f"simulated: {result.name.lower()}"
-            return Outcome(task, attempt, result, error=error, console="simulated console")
+            pressed = result == Result.UNKNOWN
+            console = "simulated console"
+            return Outcome(task, attempt, result, error=error, console=console, pressed=pressed)
         names = self._plan.stages[stage].outputs
         outputs: dict[str, object] = {n: f"{n} of {self._plan.machines[machine].id}" for n in names}
         evidence = b'{"simulated":true,"machine":"%s","attempt":%d}' % (self._ids[machine], attempt)

@@ -37,9 +37,11 @@ class Verdict(NamedTuple):
     error: str = ""
     evidence: bytes = b"{}"
     outputs: Mapping[str, object] | None = None
+    pressed: bool = False  # see ``Outcome``
 
     def outcome(self, task: int, attempt: int, console: str = "") -> Outcome:
-        return Outcome(task, attempt, self.result, self.evidence, self.outputs, self.error, console)
+        result, error, evidence, outputs, pressed = self
+        return Outcome(task, attempt, result, evidence, outputs, error, console, pressed)
 
 
 def answer(status: int | None) -> Answer:

@@ -24,7 +24,7 @@ FORMAT = 1
 _PROFILE = ("pools", "groups", "stages", "expected", "reboots")
 _OUTSIDE_DIGEST = frozenset(("digest", "estimate_s"))
 # Not written where they are empty: plans made before they existed stay what they were.
-_PLAN_LATER = ("facts_used", "windows")
+_PLAN_LATER = ("adaptive", "facts_used", "windows")
 _STAGE_LATER = ("approve", "approve_deadline_s", "when", "windows")
 _ERASURE: Final = tuple(f.name for f in fields(Erasure))
 _erasure_values: Final = attrgetter(*_ERASURE)
@@ -153,6 +153,7 @@ def _read(document: Mapping[str, Any]) -> Plan:
         if f.name in document or f.name not in _PLAN_LATER
     }
     given["windows"] = {k: tuple(v) for k, v in given.get("windows", {}).items()}
+    given["adaptive"] = {k: (v[0], v[1]) for k, v in given.get("adaptive", {}).items()}
     given["facts_used"] = tuple(map(tuple, given.get("facts_used", ())))
     given["machines"] = tuple(_machine(row, profiles) for row in document["machines"])
     given["stages"] = tuple(_stage(row) for row in document["stages"])

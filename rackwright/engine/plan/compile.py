@@ -244,6 +244,11 @@ def _plan(
         ),
         estimate_s=seconds,
         labels_used=labels,
+        adaptive={
+            name: bounds
+            for name in sorted(limit_names)
+            if (bounds := given.limits.bounds(name)) is not None
+        },
         windows=plan_windows(given, stage_windows(given, resolved), stages, planned),
         facts_used=facts_used,
         cluster_id=given.cluster_id,

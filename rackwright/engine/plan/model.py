@@ -130,6 +130,8 @@ class Plan:
     fingerprint: str  # of the inventory values the decisions were made from
     estimate_s: float  # outside the digest
     labels_used: tuple[str, ...] = ()  # label keys that the fingerprint covers; "*": all
+    adaptive: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Limits that adapt themselves -> lowest and highest capacity."""
     windows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Name ("stage:install", "destructive", "site:lab") -> texts; one of them is open."""
     facts_used: tuple[tuple[str, ...], ...] = ()  # what conditions read; the fingerprint has it

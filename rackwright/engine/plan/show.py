@@ -60,6 +60,7 @@ def summarise(plan: Plan) -> Summary:
             tuple(_stage_row(s) for s in plan.stages),
         ),
         *_windows(plan),
+        *_limits(plan),
         Table("Artifacts", ("artifact", "digest"), tuple(sorted(plan.artifacts.items()))),
         Table(
             "Content",
@@ -165,6 +166,21 @@ def _need_text(need: Need) -> str:
             return f"all of {need.stage}"
         case "settled":
             return f"{need.stage} settled"
+
+
+def _limits(plan: Plan) -> Iterator[Table]:
+    """By kind and capacity: a fleet has a BMC a machine."""
+    counts: dict[tuple[str, str], list[str]] = {}
+    for name, capacity in plan.limits.items():
+        low, high = plan.adaptive.get(name, (capacity, capacity))
+        shown = str(capacity) if low == high else f"{capacity}, adapts itself from {low} to {high}"
+        counts.setdefault((name.partition(":")[0], shown), []).append(name)
+    rows = tuple(
+        (names[0] if len(names) == 1 else f"{kind} ({len(names)})", shown)
+        for (kind, shown), names in counts.items()
+    )
+    if rows:
+        yield Table("Limits", ("limit", "at once"), rows)
 
 
 def _windows(plan: Plan) -> Iterator[Table]:

@@ -32,6 +32,7 @@ class Outcome(NamedTuple):
     outputs: Mapping[str, object] | None = None  # declared outputs only
     error: str = ""  # cause, and what to do; "" on success
     console: str = ""  # last lines of the machine's console or ramdisk log, on failure
+    pressed: bool = False  # unreachable, busy or too late: what it shares may be overloaded
 
 
 class Executor(Protocol):

@@ -21,6 +21,7 @@ from rackwright.engine.errors import EngineError, OperatorError
 from rackwright.engine.plan.model import Plan
 from rackwright.engine.run import codec, words
 from rackwright.engine.run import snapshot as snapshots
+from rackwright.engine.run.adaptive import Adaptive
 from rackwright.engine.run.codec import Asked
 from rackwright.engine.run.errors import AttemptOverError, LeaseLostError, RunEndedError
 from rackwright.engine.run.holds import DEADLINE
@@ -117,6 +118,9 @@ class Runner:
         self._grace_s = grace_s
         self._timeouts = tuple(stage.timeout_s for stage in plan.stages)
         self._limits = {name: i for i, name in enumerate(plan.limits)}
+        self._limit_names = tuple(plan.limits)
+        self._adaptive = Adaptive(plan)
+        self._adapts = bool(plan.adaptive)
         self._topology = Topology.from_plan(plan)
         self._machines = self._topology.machine_count or 1
         self._woken = asyncio.Event()
@@ -251,6 +255,20 @@ class Runner:
         if outcome.outputs and result <= Result.CHANGED:
             self._knowledge.learn_outputs(stage, machine, outcome.outputs)
         self._scheduler.feed(_make(Ended, (task, attempt, result)))
+        if self._adapts:
+            self._adapt(turn, stage, machine, outcome.pressed)
+
+    def _adapt(self, turn: Turn, stage: int, machine: int, pressed: bool) -> None:
+        rows, board = self._topology.stages[stage].limits, self._board
+        held = rows[machine] if rows is not None else ()
+        for limit, capacity, why in self._adaptive.ended(held, pressed, board.capacity, board.used):
+            self._tell_limit(turn, LimitChanged(limit, capacity), "adaptive", why)
+
+    def _tell_limit(self, turn: Turn, change: LimitChanged, by: str, reason: str) -> None:
+        name = self._limit_names[change.limit]
+        note = {"at": round(turn.at, 3), "by": by, "reason": reason, "limit": name}
+        turn.tell(Fact("limit", -1, -1, 0, change.capacity, codec.encode(note)))
+        self._scheduler.feed(change)
 
     def _take_answer(self, turn: Turn, answer: Reply) -> None:
         group, machine, error = answer
@@ -266,10 +284,8 @@ class Runner:
         note = {"at": round(turn.at, 3), "by": order.by, "reason": order.reason}
         stage = machine = -1
         match order.event:
-            case LimitChanged(limit, capacity):
-                note["limit"] = list(self._limits)[limit]
-                turn.tell(Fact("limit", -1, -1, 0, capacity, codec.encode(note)))
-                self._scheduler.feed(order.event)
+            case LimitChanged():
+                self._tell_limit(turn, order.event, order.by, order.reason)
                 turn.orders.append(order)
                 return
             case Decided():
@@ -372,7 +388,7 @@ class Runner:
             result = Result.UNKNOWN if probing else Result.FAILED
         limit_s = self._timeouts[task // self._machines]
         error = f"no outcome {self._grace_s:.0f} s after its deadline of {limit_s:.0f} s"
-        outcome = Outcome(task, attempt, result, error=error)
+        outcome = Outcome(task, attempt, result, error=error, pressed=True)
         self._take_outcome(turn, outcome, codec.at_prefix(turn.at))
 
     def _watch_starts(self, starts: Sequence[Attempt]) -> None:
