@@ -98,7 +98,7 @@ def _check_hold(work: Work, hold: int, kind: str) -> None:
 
 def _wake_hold(work: Work, hold: int) -> None:
     resource = work.board.hold_base + hold
-    if work.queues[resource]:
+    if resource in work.queues:
         work.wake[resource] = None
 
 
