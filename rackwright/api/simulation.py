@@ -36,6 +36,7 @@ from rackwright.inventory import selectors, simulations
 from rackwright.inventory.errors import SelectorError
 from rackwright.inventory.facade import Inventory
 from rackwright.inventory.journal import RunJournal
+from rackwright.inventory.pack import Pack
 from rackwright.inventory.plans import PlanRecord
 
 BEGINS = 1_767_225_600.0  # 2026-01-01T00:00:00Z: virtual time is the same in every simulation
@@ -254,18 +255,42 @@ def _selection() -> Callable[[str, Machine], bool]:
 
 
 class _Hashed:
-    """A journal's facts, hashed while they are read: without what is a time, or an owner's."""
+    """A journal's facts, hashed while they are read: without what is a time, or an owner's. Each
+    column has a hash of its own, so that it does not matter how facts were packed."""
 
     def __init__(self, journal: RunJournal[Fact]) -> None:
         self._journal = journal
-        self._hash = hashlib.sha256()
+        self._columns = [hashlib.sha256() for _ in range(6)]
+        self._kinds: dict[str, int] = {}  # in the order of their first facts
 
     @property
     def digest(self) -> str:
-        return self._hash.hexdigest()
+        kinds = " ".join(self._kinds).encode()
+        every = b"".join(column.digest() for column in self._columns)
+        return hashlib.sha256(kinds + every).hexdigest()
 
     def __iter__(self) -> Iterator[Fact]:
-        for fact in self._journal.each():
-            self._hash.update(b"%s %d %d %d %d " % (fact.kind.encode(), *fact[1:5]))
-            self._hash.update(_TIMES.sub(b"", fact.payload))
-            yield fact
+        for pack in self._journal.packs():
+            self._take(pack)
+            yield from pack.facts(Fact)
+
+    def _take(self, pack: Pack) -> None:
+        number = self._kinds.setdefault
+        kinds = bytes(number(name, len(self._kinds)) for name in pack.names)
+        payloads = list(map(_timeless, pack.payloads()))
+        columns = (
+            pack.kinds.translate(kinds.ljust(256)),
+            pack.stages.tobytes(),
+            pack.machines.tobytes(),
+            pack.attempts.tobytes(),
+            pack.statuses.tobytes(),
+            b"".join(map(payloads.__getitem__, pack.references)),
+        )
+        for column, of_pack in zip(self._columns, columns, strict=True):
+            column.update(of_pack)
+
+
+def _timeless(payload: bytes) -> bytes:
+    """An outcome's evidence is the machine's own words, and only the moment before it a time."""
+    rest = payload[payload.find(b",") + 1 :]
+    return rest if rest.startswith(b'"evidence":') else _TIMES.sub(b"", payload)

@@ -105,9 +105,14 @@ class RunJournal(Generic[F]):
 
     def each(self) -> Iterator[F]:
         """All facts of the run, in order, a commit at a time in memory."""
+        for pack in self.packs():
+            yield from pack.facts(self._fact)
+
+    def packs(self) -> Iterator[Pack]:
+        """The same, a commit at a time, as columns."""
         with self._database.read() as connection:
             for _, _, blob in packs(connection, self._run_no, self._first_seq):
-                yield from Pack(blob).facts(self._fact)
+                yield Pack(blob)
 
     def past(self) -> tuple[bytes, list[F]]:
         """The last snapshot, empty where there is none, and the facts since."""

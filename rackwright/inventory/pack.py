@@ -65,22 +65,25 @@ class Pack:
         self.machines, at = _numbers("i", blob, at, self.count)
         self.attempts, at = _numbers("I", blob, at, self.count)
         self.statuses, at = _numbers("i", blob, at, self.count)
-        self._references, at = _numbers("I", blob, at, self.count)
+        self.references, at = _numbers("I", blob, at, self.count)
         lengths, at = _numbers("I", blob, at, payloads)
         self._ends = list(accumulate(lengths, initial=at))
         self._blob = blob
 
     def payload(self, index: int) -> bytes:
-        number = self._references[index]
+        number = self.references[index]
         return self._blob[self._ends[number] : self._ends[number + 1]]
 
     def kind(self, index: int) -> str:
         return self.names[self.kinds[index]]
 
+    def payloads(self) -> list[bytes]:
+        """Every different one; ``references`` has each fact's place among them."""
+        return [self._blob[a:b] for a, b in pairwise(self._ends)]
+
     def facts(self, make: Callable[[str, int, int, int, int, bytes], F]) -> Iterator[F]:
         """All of them, in order."""
-        ends, blob = self._ends, self._blob
-        different = [blob[a:b] for a, b in pairwise(ends)]
+        different = self.payloads()
         return map(
             make,
             map(self.names.__getitem__, self.kinds),
@@ -88,7 +91,7 @@ class Pack:
             self.machines,
             self.attempts,
             self.statuses,
-            map(different.__getitem__, self._references),
+            map(different.__getitem__, self.references),
         )
 
     def of_task(self, stage: int, machine: int) -> list[int]:

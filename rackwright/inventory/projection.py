@@ -254,8 +254,8 @@ def packs(connection: Connection, run_no: int, after: int) -> Iterator[tuple[int
         "ORDER BY seq",
         (after, run_no),
     )
-    while rows := cursor.fetchmany(32):
-        yield from rows
+    while row := cursor.fetchone():  # one at a time: a pack may be megabytes
+        yield row
 
 
 def last_words(connection: Connection, tasks: Sequence[TaskState]) -> dict[int, LastWord]:

@@ -208,7 +208,7 @@ class SimulatedExecutor:
             console = "simulated console"
             return Outcome(task, attempt, result, error=error, console=console, pressed=pressed)
         names = self._plan.stages[stage].outputs
-        outputs: dict[str, object] = {n: f"{n} of {self._plan.machines[machine].id}" for n in names}
+        outputs: dict[str, object] = dict.fromkeys(names, self._plan.machines[machine].id)
         evidence = b'{"simulated":true,"machine":"%s","attempt":%d}' % (self._ids[machine], attempt)
         if outputs:
             evidence = json.dumps({"simulated": True, **outputs}, separators=(",", ":")).encode()

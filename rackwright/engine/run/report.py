@@ -100,7 +100,7 @@ def report(plan: Plan, facts: Iterable[Fact]) -> RunReport:
     """The run as its journal tells it, finished or not. Reads ``facts`` once, keeping none."""
     topology = Topology.from_plan(plan)
     reader = _Reader(plan)
-    scheduler = restore(plan, topology, reader.watching(facts)).scheduler
+    scheduler = restore(plan, topology, reader.watching(facts), is_to_go_on=False).scheduler
     board = scheduler.board
     times, last_words = reader.times, reader.last_words
     stages = tuple(_stage(plan, board, s, times[s]) for s in range(len(plan.stages)))
@@ -143,21 +143,27 @@ class _Reader:
 
     def watching(self, facts: Iterable[Fact]) -> Iterator[Fact]:
         machines, times, last_words = self._machines, self.times, self.last_words
-        open_: dict[int, float] = {}
+        begun = array("d", bytes(8 * machines * len(times)))  # when; 0.0: not under way
+        at, prefix = 0.0, b"?"
         for fact in facts:
             yield fact
             kind, stage, machine, _, _, payload = fact
+            if kind != "issued" and kind != "ended":
+                continue
+            if not payload.startswith(prefix):  # the facts of a commit are of one moment
+                at, prefix = _at(payload)
             if kind == "issued":
-                at = open_[stage * machines + machine] = _at(payload)
+                begun[stage * machines + machine] = at
                 times_of = times[stage]
                 times_of.attempts += 1
                 if times_of.started_at is None:
                     times_of.started_at = at
-            elif kind == "ended":
+            else:
                 task = stage * machines + machine
                 times_of = times[stage]
-                times_of.ended_at = at = _at(payload)
-                taken_s = at - open_.pop(task, at)
+                times_of.ended_at = at
+                taken_s = at - (begun[task] or at)
+                begun[task] = 0.0
                 times_of.durations_s.append(taken_s)
                 if taken_s > times_of.slowest[0]:
                     times_of.slowest = (taken_s, machine)
@@ -188,10 +194,11 @@ def _critical_path(plan: Plan, times: Sequence[_StageTimes]) -> tuple[PathStep, 
         here = before
 
 
-def _at(payload: bytes) -> float:
-    """Every payload begins with {"at":...; a full parse would cost ten times as much."""
+def _at(payload: bytes) -> tuple[float, bytes]:
+    """Every payload begins with {"at":...; a full parse would cost ten times as much. Also all of
+    it up to the comma."""
     end = payload.find(b",", 6)
-    return float(payload[6 : end if end > 0 else -1])
+    return float(payload[6 : end if end > 0 else -1]), payload[: end + 1] or payload
 
 
 def _stage(plan: Plan, board: Board, index: int, times: _StageTimes) -> StageReport:

@@ -40,12 +40,19 @@ class Restored:
 
 
 def restore(
-    plan: Plan, topology: Topology, facts: Iterable[Fact], snapshot: bytes = b""
+    plan: Plan,
+    topology: Topology,
+    facts: Iterable[Fact],
+    snapshot: bytes = b"",
+    *,
+    is_to_go_on: bool = True,
 ) -> Restored:
     """Fold ``facts``, oldest first, over a snapshot where there is one. An empty journal gives a
-    run at its start."""
+    run at its start. ``is_to_go_on`` False: outputs and intents are passed over, which only a run
+    that goes on needs."""
     try:
-        return _Fold(plan, topology, decode(snapshot) if snapshot else None).restored(facts)
+        begin = decode(snapshot) if snapshot else None
+        return _Fold(plan, topology, begin, is_to_go_on=is_to_go_on).restored(facts)
     except (IndexError, KeyError, ValueError) as error:
         raise EngineError(
             f"the journal does not fit the plan: {error}",
@@ -54,7 +61,10 @@ def restore(
 
 
 class _Fold:
-    def __init__(self, plan: Plan, topology: Topology, begin: Snapshot | None) -> None:
+    def __init__(
+        self, plan: Plan, topology: Topology, begin: Snapshot | None, *, is_to_go_on: bool
+    ) -> None:
+        self._learns = is_to_go_on
         self._machines = topology.machine_count
         self._limits = list(plan.limits)
         self._restoration = Restoration(topology, begin.standing if begin else None)
@@ -64,7 +74,7 @@ class _Fold:
         if begin:
             self._holds.due.update(begin.approvals)
             self._knowledge.recall(begin.known)
-        self._names_outputs = tuple(bool(stage.outputs) for stage in plan.stages)
+        self._names_outputs = tuple(is_to_go_on and bool(stage.outputs) for stage in plan.stages)
 
     def restored(self, facts: Iterable[Fact]) -> Restored:
         issued, ended, machines = self._restoration.issued, self._restoration.ended, self._machines
@@ -99,6 +109,8 @@ class _Fold:
                 group = codec.integer(codec.decode(fact.payload), "group")
                 self._restoration.elected(group, fact.machine)
                 self._knowledge.learn_leader(group, fact.machine)
+            case "intent" if not self._learns:
+                pass
             case "intent":
                 payload = codec.decode(fact.payload)
                 detail = codec.mapping(payload, "detail")
