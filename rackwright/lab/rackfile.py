@@ -12,7 +12,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
 
 from rackwright.lab.errors import RackFileError
 from rackwright.lab.spec import (
@@ -56,9 +57,23 @@ def load(path: Path | None) -> RackSpec:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise RackFileError(f"{where}: {error.problem}", hint="fix the YAML") from error
+    except ReaderError as error:
+        raise RackFileError(
+            f"{_place(path, int(error.position))}: a control character stands here",
+            hint="remove it",
+        ) from error
+    except (YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise RackFileError(
+            f"{path}:1:1: this is not YAML that is read", hint="write plain values, without tags"
+        ) from error
     if not isinstance(document, CommentedMap):
         raise RackFileError(f"{path}:1:1: a rack file is a mapping", hint="see racks/default.yaml")
     return _rack(_Map(path, document, "the rack"))
+
+
+def _place(path: Path, position: int) -> str:
+    before = path.read_text(encoding="utf-8")[:position]
+    return f"{path}:{before.count(chr(10)) + 1}:{position - before.rfind(chr(10))}"
 
 
 class _Map:

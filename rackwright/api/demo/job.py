@@ -22,10 +22,12 @@ from rackwright.api.cli.client import Client, connect, is_live
 from rackwright.api.cli.execute import apply_plan, print_plan
 from rackwright.api.cli.machine import all_machines
 from rackwright.api.demo import evidence
+from rackwright.api.doctor.probes import Probes
 from rackwright.api.settings import Settings
 from rackwright.api.wiring.rack import is_up, namespace_of, require_room
 from rackwright.engine.images import build as images
 from rackwright.lab import rack as racks
+from rackwright.lab.spec import RackSpec
 
 ARTIFACTS = ("ramdisk", "image/debian-12", "bundle/docker-debian-12", "workload/busybox")
 OWNER_START_S = 60.0
@@ -45,7 +47,14 @@ class DemoJob:
     """One run of the demo. ``home`` holds the rack, the data directory and the evidence."""
 
     def __init__(
-        self, *, home: Path, artifacts: Path, keep: bool, rack: Path | None, spec: Path | None
+        self,
+        *,
+        home: Path,
+        artifacts: Path,
+        keep: bool,
+        rack: Path | None,
+        spec: Path | None,
+        probes: Probes | None = None,
     ) -> None:
         self.home = home
         self.lab_dir = home / "lab"
@@ -55,13 +64,14 @@ class DemoJob:
         self.keep = keep
         self.rack = rack
         self.spec = spec
+        self._probes = probes
         self._began = time.monotonic()
 
     def run(self) -> int:
         """The exit code: 0 when every machine is proved."""
         kept = is_up(self.lab_dir)
         if not kept:
-            require_room(racks.load_rack(self.rack), self.lab_dir)
+            require_room(self._rack_spec(), self.lab_dir, probes=self._probes)
         self.home.mkdir(parents=True, exist_ok=True)
         self._build_images()
         try:
@@ -86,11 +96,13 @@ class DemoJob:
         # A data directory without its rack is of no use to a new one.
         shutil.rmtree(self.settings.data_dir, ignore_errors=True)
         self._step("racking three virtual servers, each with its own BMC")
-        spec = racks.load_rack(self.rack)
-        if self.rack is None:
-            spec = replace(spec, name=RACK_NAME)
-        state = racks.up(spec, self.lab_dir, report=output.note)
+        state = racks.up(self._rack_spec(), self.lab_dir, report=output.note)
         racks.enrolment_yaml(state)
+
+    def _rack_spec(self) -> RackSpec:
+        """Under its own name, so that its namespace is not the one of `rackwright lab up`."""
+        spec = racks.load_rack(self.rack)
+        return replace(spec, name=RACK_NAME) if self.rack is None else spec
 
     @contextlib.contextmanager
     def _owner(self) -> Iterator[None]:

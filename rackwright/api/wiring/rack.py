@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rackwright.api.doctor.checks import Target
 from rackwright.api.doctor.gate import require
+from rackwright.api.doctor.probes import Probes
 from rackwright.lab import network, rack
 from rackwright.lab import state as rack_state
 from rackwright.lab.spec import RackSpec
@@ -24,10 +25,10 @@ def is_up(directory: Path) -> bool:
     return all(machine["chassis_pid"] for machine in rack.status(directory))
 
 
-def require_room(spec: RackSpec, directory: Path) -> None:
+def require_room(spec: RackSpec, directory: Path, *, probes: Probes | None = None) -> None:
     """Return where this machine can hold the rack in ``directory``. Raises OperatorError.
 
     A rack that is in ``directory`` already is the lab's to tell of.
     """
     namespace = "" if rack_state.has_record(directory) else spec.namespace
-    require("lab", Target(data_dir=directory, namespace=namespace))
+    require("lab", Target(data_dir=directory, namespace=namespace), probes=probes)

@@ -194,6 +194,10 @@ def _label(item: str, file: str, line: int, column: int) -> tuple[str, str]:
 
 def _check_header(header: list[str], file: str) -> None:
     known = [*_COLUMNS, *_LISTS]
+    if "name" not in header:
+        # What stands there may be a machine with its password: it is not repeated.
+        hint = "the first line names the columns: name,site,rack,..."
+        raise EnrolError([Problem(file, 1, 1, "there is no column 'name'", hint)])
     problems = [
         Problem(file, 1, at + 1, f"unknown column {name!r}", unknown_hint(name, known))
         for at, name in enumerate(header)
@@ -204,9 +208,6 @@ def _check_header(header: list[str], file: str) -> None:
         for at, name in enumerate(header)
         if name in header[:at]
     ]
-    if "name" not in header:
-        hint = "the first line names the columns: name,site,rack,..."
-        problems.append(Problem(file, 1, 1, "there is no column 'name'", hint))
     if problems:
         raise EnrolError(problems)
 

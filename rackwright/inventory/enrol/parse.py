@@ -1,5 +1,6 @@
 """From a file's text to a validated enrolment, with every problem at its line and column."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,6 +18,7 @@ from rackwright.inventory.enrol.models import MODEL_AT, EnrolmentInput, Input, M
 from rackwright.inventory.errors import EnrolError, Problem
 
 _PROBLEMS_MAX = 50
+_MEANT = re.compile(r"^(?:did you mean|disk facts)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,11 @@ def _problem(source: Located, item: dict[str, Any]) -> Problem:
     match item["type"]:
         case "extra_forbidden":
             hint = unknown_hint(name, _known_at(path[:-1]))
+            if "bmc" in path and not _MEANT.search(hint):
+                # A password without quotes may end at a comma, and its rest be read as a key.
+                return source.problem(
+                    path, "an unknown key stands here", f"{hint}; quote passwords"
+                )
             return source.problem(path, f"unknown key {name!r}", hint)
         case "missing":
             return source.problem(path[:-1], f"{name!r} is missing")

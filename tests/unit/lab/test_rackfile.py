@@ -60,7 +60,10 @@ def test_mistake_is_named_with_its_place(
     assert complaint in caught.value.message
 
 
-@pytest.mark.parametrize("text", ["a: [", "- 1\n", "", "a: \xff"])
+@pytest.mark.parametrize(
+    "text",
+    ["a: [", "- 1\n", "", "a: \xff", "a: \x1b", "a: !!int x", "{{ x }}: 1", "a: " + "[" * 5000],
+)
 def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "rack.yaml"
     path.write_text(text, encoding="latin-1")
