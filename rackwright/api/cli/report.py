@@ -73,6 +73,8 @@ def print_report(told: Mapping[str, Any]) -> None:
     rows = [
         {
             **stage,
+            "took": output.elapsed(stage["started_at"], stage["ended_at"]),
+            "work": output.duration(stage["total_s"]),
             "p50": f"{stage['median_s']:.0f}s",
             "p99": f"{stage['p99_s']:.0f}s",
         }
@@ -82,7 +84,7 @@ def print_report(told: Mapping[str, Any]) -> None:
         rows,
         (
             *("name", "machines", "changed", "satisfied", "skipped", "failed", "blocked"),
-            *("attempts", "p50", "p99", "slowest"),
+            *("attempts", "took", "work", "p50", "p99", "slowest"),
         ),
     )
     if told["causes"]:

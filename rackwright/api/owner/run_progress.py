@@ -136,6 +136,7 @@ def _standing(stage: StageSummary, counts: Mapping[str, int]) -> StageStanding:
         ended=ended,
         mean_s=stage.total_s / attempts if attempts else 0.0,
         started_at=stage.first_at,
+        running=counts.get("running", 0),
     )
 
 

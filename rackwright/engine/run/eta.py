@@ -9,13 +9,15 @@ from rackwright.engine.plan.model import Plan, PlannedStage
 
 
 class StageStanding(NamedTuple):
-    """``left``: tasks that have not ended, ``ended``: those that have. ``mean_s``: of the attempts
-    that ended, 0 for none. ``started_at``: 0 for a stage that has not begun."""
+    """``left``: tasks that have not ended, of them ``running``; ``ended``: those that have.
+    ``mean_s``: of the attempts that ended, 0 for none. ``started_at``: 0 for a stage that has not
+    begun."""
 
     left: int
     ended: int
     mean_s: float
     started_at: float
+    running: int = 0
 
 
 class Remaining(NamedTuple):
@@ -54,7 +56,13 @@ def _own_s(stage: PlannedStage, standing: StageStanding, each_s: float, now: flo
     if not standing.left:
         return 0.0
     if standing.started_at and standing.ended:
-        return standing.left * max(0.0, now - standing.started_at) / standing.ended
+        passed_s = max(0.0, now - standing.started_at)
+        pace_s = standing.left * passed_s / standing.ended
+        if not standing.running:
+            return pace_s
+        # The first to end say little of a pace: those beside them take as long again at most.
+        rounds = -(-standing.left // standing.running)
+        return min(pace_s, rounds * max(each_s, passed_s))
     width = (stage.waves.max_parallel if stage.waves else 0) or standing.left
     rounds = -(-standing.left // width)
     if stage.waves and stage.waves.canary:

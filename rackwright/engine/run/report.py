@@ -51,6 +51,7 @@ class StageReport:
     median_s: float
     p99_s: float
     longest_s: float
+    total_s: float  # of all attempts together
     slowest: str  # name of the machine whose attempt took longest
 
 
@@ -221,6 +222,7 @@ def _stage(plan: Plan, board: Board, index: int, times: _StageTimes) -> StageRep
         median_s=_quantile(durations, 0.5),
         p99_s=_quantile(durations, 0.99),
         longest_s=durations[-1] if durations else 0.0,
+        total_s=sum(durations),
         slowest=plan.machines[times.slowest[1]].name if durations else "",
     )
 

@@ -25,6 +25,11 @@ def test_a_stage_goes_on_at_its_own_pace() -> None:
     assert remaining(chain(), [OVER, OVER, half], NOW) == Remaining(60.0, ("c",))
 
 
+def test_the_first_of_many_at_once_say_little_of_the_pace() -> None:
+    begun = StageStanding(left=99, ended=1, mean_s=2.0, started_at=NOW - 2.0, running=99)
+    assert remaining(chain(), [OVER, OVER, begun], NOW).left_s == 2.0
+
+
 def test_what_is_left_is_added_along_the_chain() -> None:
     half = StageStanding(left=5, ended=5, mean_s=20.0, started_at=NOW - 60.0)
     found = remaining(chain(), [OVER, half, UNTOUCHED], NOW)
