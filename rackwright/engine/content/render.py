@@ -19,8 +19,10 @@ from typing import Any
 import rackwright
 from rackwright.engine.errors import EngineError, OperatorError
 
-WALL_S = 2.0
-_START_S = 20.0  # interpreter and imports, on a busy machine
+CPU_S = 2.0
+WALL_S = 60.0
+"""Only for a worker that hangs: a render has nothing to wait for, and on a busy controller both the
+worker and the loop that reads its answer may be late."""
 _MAX_CONTEXT_BYTES = 4 << 20
 _MAX_REPLY_BYTES = 2 << 20
 _MAX_SOURCES = 2000
@@ -51,16 +53,15 @@ class RendererError(EngineError):
 class _Worker:
     process: asyncio.subprocess.Process
     sources: dict[str, str] = field(default_factory=dict)  # source id -> digest of what it holds
-    is_warm: bool = False
 
 
 class Renderer:
     """A pool of at most ``workers`` processes, started when first needed. Close it when done."""
 
-    def __init__(self, workers: int = 2, wall_s: float = WALL_S) -> None:
+    def __init__(self, workers: int = 2, cpu_s: float = CPU_S) -> None:
         self._free: list[_Worker] = []
         self._slots = asyncio.Semaphore(workers)
-        self._wall_s = wall_s
+        self._cpu_s = cpu_s
         self._is_closed = False
 
     async def __aenter__(self) -> "Renderer":
@@ -107,22 +108,20 @@ class Renderer:
         self, worker: _Worker, source_id: str, source_text: str, plain: str
     ) -> dict[str, Any]:
         digest = hashlib.sha256(source_text.encode("utf-8", "surrogatepass")).hexdigest()
-        head: dict[str, object] = {"id": source_id, "cpu_s": self._wall_s}
+        head: dict[str, object] = {"id": source_id, "cpu_s": self._cpu_s}
         if worker.sources.get(source_id) != digest:
             head["source"] = source_text
             worker.sources[source_id] = digest
         body = f'{json.dumps(head)[:-1]}, "context": {plain}}}'.encode()
-        wall_s = self._wall_s + (0 if worker.is_warm else _START_S)
         try:
-            async with asyncio.timeout(wall_s):
+            async with asyncio.timeout(WALL_S):
                 reply = await _exchange(worker.process, body)
         except TimeoutError as error:
-            raise RenderError(source_id, 0, f"it takes longer than {self._wall_s} s") from error
+            raise RenderError(source_id, 0, f"it takes longer than {WALL_S:.0f} s") from error
         except (OSError, asyncio.IncompleteReadError, ValueError) as error:
             raise RenderError(
-                source_id, 0, f"it uses more than {self._wall_s} s of CPU, or too much memory"
+                source_id, 0, f"it uses more than {self._cpu_s} s of CPU, or too much memory"
             ) from error
-        worker.is_warm = True
         if "error" in reply:
             worker.sources.pop(source_id, None)
         return reply

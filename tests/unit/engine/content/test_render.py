@@ -82,14 +82,14 @@ def test_an_endless_template_is_ended_and_the_next_one_rendered() -> None:
     spin = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 
     async def run() -> tuple[str, str]:
-        async with Renderer(workers=1, wall_s=0.3) as renderer:
+        async with Renderer(workers=1, cpu_s=0.3) as renderer:
             await renderer.render("warm", "x", {})
             with pytest.raises(RenderError) as caught:
                 await renderer.render("spin", spin, {})
             return str(caught.value), await renderer.render("good", "{{ x }}", {"x": 7})
 
     message, text = asyncio.run(run())
-    assert message.startswith("spin: it takes longer than 0.3 s")
+    assert message.startswith("spin: it uses more than 0.3 s of CPU")
     assert text == "7"
 
 
