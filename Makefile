@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test check bench setup lock clean
+.PHONY: demo test check bench setup lock lock-peers clean
 
 demo: setup
 	$(BIN)/rackwright demo
@@ -38,6 +38,15 @@ lock: setup
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --python-version 3.11 \
 	  --group dev pyproject.toml -o requirements.lock
+
+# The same for each peer of `make bench`: a group and a lock of its own.
+PEERS := ansible-core dagster dbos ironic luigi parallel-ssh prefect pyinfra temporalio
+lock-peers: setup
+	for peer in $(PEERS); do \
+	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url --no-emit-find-links --python-version 3.11 \
+	    --group peer-$$peer pyproject.toml -o bench/peers/locks/$$peer.lock || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) var dist

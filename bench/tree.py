@@ -1,0 +1,188 @@
+"""What a command costs: wall, CPU and peak memory of its whole process tree.
+
+A contestant that prints ``@begin`` and ``@end`` lines bounds what is counted: then its start-up and
+imports stand apart (``whole_s``). CPU is the tree's user and system time, children that were
+reaped included; resident memory is summed over the tree's processes, so pages that forks share
+count once for each of them.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+TICKS: Final = os.sysconf("SC_CLK_TCK")
+PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+SAMPLE_S: Final = 0.05
+_PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
+
+
+class ContestantError(Exception):
+    """A command that failed or ran out of time: the last of what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """``wall_s`` and ``cpu_s`` between the marks, or of the whole command when it sets none.
+    ``said``: the JSON object after ``@end``."""
+
+    wall_s: float
+    cpu_s: float
+    peak_rss_mb: int
+    whole_s: float
+    whole_cpu_s: float
+    said: Mapping[str, Any]
+    output: str
+
+
+@dataclass(slots=True)
+class _Watch:
+    """The children of this process that were there before belong to somebody else."""
+
+    before: frozenset[int]
+    peak_pages: int = 0
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def tree(self) -> list[int]:
+        found = [pid for pid in _children(os.getpid()) if pid not in self.before]
+        for pid in found:
+            found += _children(pid)
+        return found
+
+    def cpu_s(self) -> float:
+        reaped = os.times()
+        spent = sum(map(_ticks, self.tree())) / TICKS
+        return spent + reaped.children_user + reaped.children_system
+
+    def sample(self) -> None:
+        while not self.ended.wait(SAMPLE_S):
+            self.peak_pages = max(self.peak_pages, sum(map(_pages, self.tree())))
+
+
+def measure(
+    command: Sequence[str | Path],
+    *,
+    timeout_s: float,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Measured:
+    """Run a command to its end; whatever it leaves behind is ended and counted.
+
+    Raises ``ContestantError`` when it exits other than 0 or runs for longer than ``timeout_s``.
+    """
+    # what a command detaches comes back to us, and its CPU time with it
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    watch = _Watch(frozenset(_children(os.getpid())))
+    spent_before, began = watch.cpu_s(), time.perf_counter()
+    sampler = threading.Thread(target=watch.sample, daemon=True)
+    sampler.start()
+    child = subprocess.Popen(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    late = threading.Timer(timeout_s, _end_tree, (watch,))
+    late.start()
+    marks: list[tuple[float, float]] = []
+    said: dict[str, Any] = {}
+    lines: list[str] = []
+    try:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.startswith(("@begin", "@end")):
+                marks.append((time.perf_counter(), watch.cpu_s()))
+                said |= json.loads(line.removeprefix("@end")) if line.startswith("@end ") else {}
+            else:
+                lines.append(line)
+            if len(lines) > 20_000:
+                del lines[:10_000]
+        status = child.wait()
+        whole_s = time.perf_counter() - began
+        on_time = late.is_alive()
+    finally:
+        late.cancel()
+        _end_tree(watch)
+        watch.ended.set()
+        sampler.join()
+    whole_cpu_s = watch.cpu_s() - spent_before
+    if status or not on_time:
+        why = f"exit {status}" if on_time else f"no end within {timeout_s:.0f} s"
+        raise ContestantError(f"{why}: {''.join(lines)[-1500:]}")
+    (first, cpu_first), (last, cpu_last) = (
+        marks if len(marks) == 2 else ((0.0, 0.0), (whole_s, whole_cpu_s))
+    )
+    return Measured(
+        last - first,
+        cpu_last - cpu_first,
+        watch.peak_pages * PAGE >> 20,
+        whole_s,
+        whole_cpu_s,
+        said,
+        "".join(lines),
+    )
+
+
+@contextlib.contextmanager
+def counted(**about: object) -> Iterator[dict[str, object]]:
+    """In a contestant: what is inside counts. What is put into the dict joins ``said``."""
+    said = dict(about)
+    print("@begin", flush=True)
+    yield said
+    print("@end", json.dumps(said), flush=True)
+
+
+def _end_tree(watch: _Watch) -> None:
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        for _ in range(40):
+            left = watch.tree()
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, how)
+            _reap(left)
+            if not watch.tree():
+                return
+            time.sleep(0.05)
+
+
+def _reap(pids: Sequence[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def _ticks(pid: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return sum(map(int, fields[11:15]))  # proc(5): utime, stime, cutime, cstime
+
+
+def _pages(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
