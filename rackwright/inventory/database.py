@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from rackwright.inventory import owner
-from rackwright.inventory.errors import InventoryError, OperatorError
+from rackwright.inventory.errors import InventoryError, OperatorError, StaleOwnerError
 from rackwright.inventory.lease import LEASE_S, Keeper, Lease
 from rackwright.inventory.migrations import upgrade
 from rackwright.inventory.storage_errors import wrapped
@@ -48,6 +48,7 @@ class Database:
         self.path = path
         self._clock = clock
         self._lease = Lease(lease_s=lease_s)
+        self._replaced: list[Callable[[], None]] = []
         self._committed: list[Callable[[int], None]] = []
         self._write_engine = _engine(path, read_only=False)
         self._read_engine = _engine(path, read_only=True)
@@ -88,6 +89,11 @@ class Database:
         """Call it after each commit with the highest journal seq, in the writer's thread."""
         self._committed.append(listener)
 
+    def on_replaced(self, listener: Callable[[], None]) -> None:
+        """Call it, in the writer's thread, for each write that is refused since a newer owner
+        exists; the lease's keeper tries one by itself."""
+        self._replaced.append(listener)
+
     @property
     def commits(self) -> int:
         """How many transactions were committed since opening."""
@@ -108,7 +114,12 @@ class Database:
 
     def _guard(self, connection: Connection) -> None:
         self._lease.not_renewed()
-        owner.check_epoch(connection, self.epoch)
+        try:
+            owner.check_epoch(connection, self.epoch)
+        except StaleOwnerError:
+            for listener in self._replaced:
+                listener()
+            raise
         if self._lease.is_due():
             self._lease.renewing()
             owner.renew(connection, until=self._clock() + self._lease.lease_s)

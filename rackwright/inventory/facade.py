@@ -131,6 +131,10 @@ class Inventory:
         """Whether this owner's lease still lives: ask just before anything is sent."""
         return self._database.may_act()
 
+    def on_replaced(self, listener: Callable[[], None]) -> None:
+        """Call it, in a thread of ours, when a newer owner turns out to exist; maybe often."""
+        self._database.on_replaced(listener)
+
     async def renew(self) -> None:
         """Commit, and with it renew the lease. Raises StaleOwnerError when a newer owner exists."""
         await self._database.write(lambda _: None)

@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from rackwright.api.cli import output
-from rackwright.api.cli.session import settings
+from rackwright.api.cli.session import Exit, settings
+
+REPLACED_HINT = "it wrote and sent nothing since; use the other one"
 
 
 def serve(
@@ -16,10 +18,13 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the API on the data directory's socket. SIGTERM and Ctrl-C stop it; runs can resume."""
-    asyncio.run(_serve(resume=resume))
+    if not asyncio.run(_serve(resume=resume)):
+        output.fail("another controller took the database over; this one ends", REPLACED_HINT)
+        raise typer.Exit(Exit.FAILED)
 
 
-async def _serve(*, resume: bool) -> None:
+async def _serve(*, resume: bool) -> bool:
+    """False when it ends since another process is the owner now."""
     # Here, since every other command would pay for it too.
     from rackwright.api.collector import collect_rarely
     from rackwright.api.owner.owner import Owner
@@ -36,4 +41,9 @@ async def _serve(*, resume: bool) -> None:
         output.note(f"rackwright owns {config.data_dir}; API on {config.socket_path}")
         if resume:
             await owner.resume_left_runs()
-        await stop.wait()
+        told = asyncio.create_task(stop.wait())
+        replaced = asyncio.create_task(owner.replaced())
+        await asyncio.wait({told, replaced}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (told, replaced):
+            task.cancel()
+        return stop.is_set()

@@ -47,6 +47,7 @@ class Owner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
+        self._replaced = asyncio.Event()
         self.services: Services | None = None
 
     async def __aenter__(self) -> "Owner":
@@ -65,6 +66,10 @@ class Owner:
     ) -> None:
         await self._stack.aclose()
 
+    async def replaced(self) -> None:
+        """Returns once another process has taken the database over."""
+        await self._replaced.wait()
+
     async def resume_left_runs(self) -> list[str]:
         """Take up the runs that an earlier controller left; their ids."""
         if self.services is None:
@@ -78,6 +83,12 @@ class Owner:
         logs.configure(settings.log_level)
         inventory = Inventory.open(settings.data_dir, database_url=settings.database_url)
         self._stack.callback(inventory.close)
+        loop = asyncio.get_running_loop()
+
+        def replaced() -> None:
+            loop.call_soon_threadsafe(self._replaced.set)
+
+        inventory.on_replaced(replaced)
         authority = CertificateAuthority(settings.data_dir / "keys")
         artifacts = ArtifactStore(settings.artifacts, settings.image_variant)
         fence = OwnerFence(inventory)
