@@ -1,5 +1,13 @@
 """What can go wrong around dnsmasq; each says what to do next."""
 
+_START_HINTS = {
+    "Address already in use": "another program has the port, maybe a dnsmasq of libvirt or LXD: "
+    "`ss -lunp` names it; stop it, or set the segment's dhcp to none",
+    "Permission denied": "run as root: DHCP and TFTP need privileged ports",
+    "unknown interface": "`ip address` shows the interfaces; correct the segment's interface",
+    "Cannot assign requested address": "give the segment's boot_server address to its interface",
+}
+
 
 class DnsmasqError(Exception):
     """Root. ``hint`` says what to do next."""
@@ -15,6 +23,14 @@ class SegmentError(DnsmasqError):
 
 class StartError(DnsmasqError):
     """dnsmasq is missing, refused its configuration, or did not become ready."""
+
+
+def start_hint(complaint: str) -> str:
+    """What to do about a line that dnsmasq said as it ended, "" where nothing is known."""
+    for words, hint in _START_HINTS.items():
+        if words in complaint:
+            return hint
+    return ""
 
 
 class RogueServerError(DnsmasqError):

@@ -19,7 +19,7 @@ from typing import Literal
 
 from rackwright.api.dnsmasq import process
 from rackwright.api.dnsmasq.config import DhcpMode, Segment, StatePaths, digest, render
-from rackwright.api.dnsmasq.errors import RogueServerError, StartError
+from rackwright.api.dnsmasq.errors import RogueServerError, StartError, start_hint
 from rackwright.api.dnsmasq.files import prepare, rotate_log
 from rackwright.api.dnsmasq.hosts import Reservations
 from rackwright.api.dnsmasq.rogue import Offer, rogue_servers
@@ -227,7 +227,8 @@ class DnsmasqSupervisor:
         self._paths.process.unlink(missing_ok=True)
         said = self._paths.startup_errors.read_text(errors="replace").strip().splitlines()
         complaint = said[-1].strip() if said else why
-        return StartError(f"segment {self._segment.name}: dnsmasq did not start: {complaint}")
+        message = f"segment {self._segment.name}: dnsmasq did not start: {complaint}"
+        return StartError(message, hint=start_hint(complaint))
 
     async def _end(self, handle: process.ProcessHandle) -> None:
         await handle.end()
