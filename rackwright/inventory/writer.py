@@ -85,6 +85,7 @@ class Writer:
                 if is_fatal(error):
                     self._broken = refused_after(error)
                 _fail(group, wrapped(error))
+            group.clear()  # what it wrote is not kept while the next is waited for
         if connection is not None:
             connection.close()
 

@@ -14,7 +14,7 @@ from rackwright.api.timestamps import iso_utc
 from rackwright.engine.content.library import Library, Root
 from rackwright.engine.errors import OperatorError
 from rackwright.engine.machine import Machine
-from rackwright.engine.plan.codec import plan_from_json, plan_to_json
+from rackwright.engine.plan.codec import plan_document, plan_from_json
 from rackwright.engine.plan.compile import compile_plan
 from rackwright.engine.plan.fingerprint import plan_fingerprint
 from rackwright.engine.plan.inputs import LimitConfig
@@ -201,7 +201,6 @@ class PlanService:
         return (self._content_root / digest).is_dir()
 
     async def _keep(self, library: Library, plan: Plan) -> dict[str, Any]:
-        document = plan_to_json(plan)
         if not self._has_copy(plan.digest):
             self._content_root.mkdir(parents=True, exist_ok=True)
             partial = self._content_root / f".{plan.digest}"
@@ -214,7 +213,7 @@ class PlanService:
                 workflow=plan.workflow,
                 cluster=plan.cluster,
                 fingerprint=plan.fingerprint,
-                document=json.dumps(document, sort_keys=True, separators=(",", ":")).encode(),
+                document=plan_document(plan),
                 created_at=time.time(),
             )
         )

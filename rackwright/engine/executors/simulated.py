@@ -6,7 +6,6 @@ made changes nothing. Results of one instant are reported together.
 """
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -92,6 +91,8 @@ class SimulatedExecutor:
         self._world = world
         self._seed = seed
         self._faults = faults or Faults()
+        shares = (self._faults.hang, self._faults.unknown, self._faults.refuse, self._faults.fail)
+        self._is_chancy = any(shares)
         self._strikes = strikes
         latency = latency or Latency()
         self._latency = latency
@@ -132,7 +133,7 @@ class SimulatedExecutor:
         for task, attempt, mode in self._due.pop(tick):
             if self._closed:
                 return
-            if (task, attempt) in self._cancelled:
+            if self._cancelled and (task, attempt) in self._cancelled:
                 self._cancelled.discard((task, attempt))
                 continue
             self._end(task, attempt, mode)
@@ -177,16 +178,17 @@ class SimulatedExecutor:
             broken = (self._plan.stages[stage].name, self._plan.machines[machine].id)
             if broken in faults.broken:
                 return Result.UNSATISFIED if mode == Mode.PROBE else Result.FAILED
-        throw = dice(self._seed, task, attempt, 1)
-        for share, result in (
-            (faults.hang, None),
-            (faults.unknown, Result.UNKNOWN),
-            (faults.refuse, Result.REFUSED),
-            (0.0 if mode == Mode.PROBE else faults.fail, Result.FAILED),
-        ):
-            if throw < share:
-                return result
-            throw -= share
+        if self._is_chancy:
+            throw = dice(self._seed, task, attempt, 1)
+            for share, result in (
+                (faults.hang, None),
+                (faults.unknown, Result.UNKNOWN),
+                (faults.refuse, Result.REFUSED),
+                (0.0 if mode == Mode.PROBE else faults.fail, Result.FAILED),
+            ):
+                if throw < share:
+                    return result
+                throw -= share
         if self._world.is_applied(task):
             return Result.SATISFIED
         return Result.UNSATISFIED if mode == Mode.PROBE else Result.CHANGED
@@ -194,7 +196,7 @@ class SimulatedExecutor:
     def _report(self, task: int, attempt: int, result: Result, error: str = "") -> None:
         outcome = self._outcome(task, attempt, result, error)
         self._sink.ended(outcome)
-        if (task, attempt) in self._repeated:
+        if self._repeated and (task, attempt) in self._repeated:
             self._repeated.discard((task, attempt))
             self._timeline.call_later(self._latency.tick_s, lambda: self._sink.ended(outcome))
         if self._faults.duplicate and dice(self._seed, task, attempt, 2) < self._faults.duplicate:
@@ -208,11 +210,11 @@ class SimulatedExecutor:
             console = "simulated console"
             return Outcome(task, attempt, result, error=error, console=console, pressed=pressed)
         names = self._plan.stages[stage].outputs
-        outputs: dict[str, object] = dict.fromkeys(names, self._plan.machines[machine].id)
+        outputs: dict[str, object] | None = None
+        if names:
+            outputs = dict.fromkeys(names, self._plan.machines[machine].id)
         evidence = b'{"simulated":true,"machine":"%s","attempt":%d}' % (self._ids[machine], attempt)
-        if outputs:
-            evidence = json.dumps({"simulated": True, **outputs}, separators=(",", ":")).encode()
-        return Outcome(task, attempt, result, evidence, outputs or None)
+        return Outcome(task, attempt, result, evidence, outputs)
 
     def _write(self, task: int, attempt: int) -> None:
         self._timeline.hold()

@@ -20,6 +20,7 @@ millisecond.
 import json
 from collections.abc import Mapping
 from enum import IntEnum
+from typing import Final
 
 from rackwright.engine.run.ports import Fact, Outcome
 from rackwright.engine.schedule.events import Cause, Marked
@@ -37,8 +38,11 @@ class Asked(IntEnum):
     SKIP = 4
 
 
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
 def encode(payload: Mapping[str, object]) -> bytes:
-    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(payload).encode()
 
 
 def decode(payload: bytes) -> dict[str, object]:
@@ -68,7 +72,7 @@ def ended_payload(prefix: bytes, outcome: Outcome) -> bytes:
     rest = {
         key: value
         for key, value in (
-            ("outputs", dict(outcome.outputs or {})),
+            ("outputs", outcome.outputs and dict(outcome.outputs)),
             ("error", outcome.error),
             ("console", outcome.console),
         )

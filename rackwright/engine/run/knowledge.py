@@ -18,20 +18,20 @@ class Knowledge:
         self._outputs: dict[str, dict[str, Mapping[str, object]]] = {}
         self._leaders: dict[str, str] = {}
         self._intents: defaultdict[str, list[Intent]] = defaultdict(list)
-        self._counts: defaultdict[tuple[str, int], int] = defaultdict(int)
+        self._counts: defaultdict[str, dict[int, int]] = defaultdict(dict)  # kind -> task
 
     def learn_outputs(self, stage: int, machine: int, outputs: Mapping[str, object]) -> None:
         by_machine = self._outputs.setdefault(self._stages[stage], {})
-        by_machine[self._machines[machine]] = dict(outputs)
+        by_machine[self._machines[machine]] = outputs
 
     def learn_leader(self, group: int, machine: int) -> None:
         self._leaders[self._groups[group]] = self._machines[machine] if machine >= 0 else ""
 
     def learn_intent(self, intent: Intent) -> int:
         """How often this kind was committed before for the same task."""
-        key = (intent.kind, intent.task)
-        earlier = self._counts[key]
-        self._counts[key] = earlier + 1
+        counts = self._counts[intent.kind]
+        earlier = counts.get(intent.task, 0)
+        counts[intent.task] = earlier + 1
         self._intents[intent.kind].append(intent)
         return earlier
 

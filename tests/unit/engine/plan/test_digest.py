@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 
 from rackwright.engine.errors import OperatorError
 from rackwright.engine.machine import Machine, Origin
-from rackwright.engine.plan.canonical import canonical_json, digest
-from rackwright.engine.plan.codec import plan_from_json, plan_to_json
+from rackwright.engine.plan.canonical import (
+    Rows,
+    canonical_json,
+    canonical_pieces,
+    digest,
+    digest_of,
+)
+from rackwright.engine.plan.codec import plan_document, plan_from_json, plan_to_json
 from rackwright.engine.plan.diff import plan_diff
 from rackwright.engine.plan.fingerprint import plan_fingerprint
 from rackwright.engine.plan.model import Plan
@@ -203,3 +209,22 @@ def test_a_diff_names_what_changed() -> None:
     assert rows["machine n1.install"] == ("apply", "satisfied")
     assert rows[f"erasures.{RACK[0].id}"][1] == ""
     assert plan_diff(old, old) == ()
+
+
+def test_a_plan_in_pieces_is_the_plan_at_once() -> None:
+    spec = SPEC.replace("count: 2", "count: 1200")
+    plan = plan_of([machine(i) for i in range(1, 1202)], spec)
+    document = plan_to_json(plan)
+    assert plan_document(plan) == canonical_json(document)
+    assert len(document["machines"]) == len(document["erasures"]) == 1201
+    decisions = {k: v for k, v in document.items() if k not in ("digest", "estimate_s")}
+    assert plan.digest == digest(decisions)
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2000])
+def test_rows_are_written_as_a_list(count: int) -> None:
+    rows = list(range(count))
+    value = {"a": Rows(lambda: rows), "b": {"c": 1}}
+    plain = canonical_json({"a": rows, "b": {"c": 1}})
+    assert b"".join(canonical_pieces(value)) == plain
+    assert digest_of(value) == digest({"a": rows, "b": {"c": 1}})
