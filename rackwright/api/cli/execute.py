@@ -45,9 +45,9 @@ def apply_plan(
     return finish(client, run["id"])
 
 
-def finish(client: Client, run_id: str) -> dict[str, Any]:
+def finish(client: Client, run_id: str, *, machines: bool = True) -> dict[str, Any]:
     """Follow a run to its end and print what a person wants to know then."""
-    final = progress.follow(client, run_id)
+    final = progress.follow(client, run_id, machines=machines)
     counts = final["counts"]
     output.note(
         f"run {run_id} {final['status']}: {counts['changed']} changed, "

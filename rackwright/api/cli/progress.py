@@ -32,13 +32,13 @@ STATE_STYLE = {
 TERMINAL = frozenset({"succeeded", "degraded", "failed", "cancelled"})
 
 
-def follow(client: Client, run_id: str) -> dict[str, Any]:
-    """Show the run until it ends; returns its final summary."""
+def follow(client: Client, run_id: str, *, machines: bool = True) -> dict[str, Any]:
+    """Show the run until it ends; returns its final summary, with or without every machine."""
     if output.err.is_terminal:
         _follow_live(client, run_id)
     else:
         _follow_lines(client, run_id)
-    final: dict[str, Any] = client.get(f"/v1/runs/{run_id}")
+    final: dict[str, Any] = client.get(f"/v1/runs/{run_id}", machines=machines)
     return final
 
 

@@ -54,7 +54,7 @@ def tasks(
 def watch(run: RunId = "") -> None:
     """Follow a run until it ends; Ctrl-C only stops watching."""
     with session() as client:
-        raise typer.Exit(exit_code(finish(client, resolve(client, run))))
+        raise typer.Exit(exit_code(finish(client, resolve(client, run), machines=False)))
 
 
 @app.command("resume")
@@ -100,7 +100,7 @@ def retry(
     with session() as client:
         run_id = resolve(client, run)
         client.post(f"/v1/runs/{run_id}/retry", {"machine": machine})
-        raise typer.Exit(exit_code(finish(client, run_id)))
+        raise typer.Exit(exit_code(finish(client, run_id, machines=False)))
 
 
 @app.command("skip")

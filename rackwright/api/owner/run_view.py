@@ -56,6 +56,20 @@ class RunViews:
             "failures": [_failure(task) for task in told if task.state == TaskState.FAILED],
         }
 
+    def outcome(self, run_id: str) -> dict[str, Any]:
+        """As ``show``, without what grows with the number of machines."""
+        view = self._inventory.run_head(run_id)
+        summary, _ = self._inventory.run_summary(run_id, oldest=0, newest=(), top=0)
+        counts: Counter[str] = Counter()
+        for stage in summary.stages.values():
+            counts.update({TaskState(state).name.lower(): n for state, n in stage.counts.items()})
+        failed = self._inventory.tasks(run_id, states=(TaskState.FAILED,), limit=TOLD)
+        return {
+            **self._head(view),
+            "counts": {name: counts.get(name, 0) for name in COUNTED},
+            "failures": [_failure(task) for task in failed],
+        }
+
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         view = self._inventory.run(run_id)
         count = len(view.machines) * len(view.stages)

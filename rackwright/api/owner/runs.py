@@ -80,8 +80,9 @@ class RunService:
     def page(self, limit: int) -> list[dict[str, Any]]:
         return self._views.page(limit)
 
-    def show(self, run_id: str) -> dict[str, Any]:
-        return self._views.show(run_id)
+    def show(self, run_id: str, *, machines: bool = True) -> dict[str, Any]:
+        """Without ``machines``: what does not grow with their number."""
+        return self._views.show(run_id) if machines else self._views.outcome(run_id)
 
     async def progress(self, run_id: str, top: int) -> dict[str, Any]:
         """In bounded size; see ``run_progress``."""

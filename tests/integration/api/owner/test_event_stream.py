@@ -64,6 +64,10 @@ def test_a_run_is_watched_in_bounded_size(controller: Controller) -> None:
         until_status(client, run, "degraded")
         over = client.get(f"/v1/runs/{run}/progress")
         broken.unlink()
+        whole = client.get(f"/v1/runs/{run}")
+        outcome = client.get(f"/v1/runs/{run}", machines=False)
+    assert outcome == {name: whole[name] for name in outcome}
+    assert set(whole) - set(outcome) == {"machines", "stages"}
     make, seal = over["stages"]
     assert (make["done"], make["counts"]["failed"]) == (1, 1)
     assert (seal["done"], seal["counts"]["blocked"]) == (1, 1)
