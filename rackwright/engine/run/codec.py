@@ -9,6 +9,7 @@ Every payload is a JSON object with "at" (unix seconds) and, by kind:
 - marked: status = TaskState; cause (name), subject; error (the cause in words) where it ends
 - intent: status = 0; kind, detail
 - asked: status = ``Asked``; stage and machine where it is about a task or machine; by, reason
+- allowance: status = amount; what (granted, recalled, returned), resource (a number)
 - window, approval: see ``holds``
 - limit: status = capacity; limit (name)
 - finished: status = RunStatus
@@ -23,7 +24,7 @@ from enum import IntEnum
 from typing import Final
 
 from rackwright.engine.run.ports import Fact, Outcome
-from rackwright.engine.schedule.events import Cause, Marked
+from rackwright.engine.schedule.events import Cause, Granted, Marked, Recalled, Returned
 
 EVIDENCE_LIMIT_BYTES = 64 * 1024
 
@@ -91,6 +92,29 @@ def marked_payload(at: float, mark: Marked, error: str) -> bytes:
     if error:
         payload["error"] = error
     return encode(payload)
+
+
+_Account = type[Granted] | type[Recalled] | type[Returned]
+_ACCOUNTS: Final[dict[str, _Account]] = {
+    "granted": Granted,
+    "recalled": Recalled,
+    "returned": Returned,
+}
+
+
+def account_fact(at: float, said: Granted | Recalled | Returned) -> Fact:
+    """A shard's allowance that was granted, recalled, or given back."""
+    what = type(said).__name__.lower()
+    payload = encode({"at": round(at, 3), "what": what, "resource": said.resource})
+    return Fact("allowance", -1, -1, 0, said.amount, payload)
+
+
+def account_of(fact: Fact) -> Granted | Recalled | Returned:
+    payload = decode(fact.payload)
+    found: Granted | Recalled | Returned = _ACCOUNTS[str(payload["what"])](
+        integer(payload, "resource"), fact.status
+    )
+    return found
 
 
 def cause_of(payload: Mapping[str, object]) -> tuple[Cause, int]:

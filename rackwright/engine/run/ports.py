@@ -104,7 +104,7 @@ class Clock(Protocol):
 
 class Fact(NamedTuple):
     """One journal row. ``kind``: issued, ended, elected, timer, marked, intent, asked, limit,
-    window, approval, finished; what the fields hold by kind is said in ``codec``."""
+    window, approval, allowance, finished; what the fields hold by kind is said in ``codec``."""
 
     kind: str
     stage: int  # -1 where it does not apply

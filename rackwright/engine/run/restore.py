@@ -122,6 +122,8 @@ class _Fold:
             case "limit":
                 name = str(codec.decode(fact.payload)["limit"])
                 self._restoration.fold(LimitChanged(self._limits.index(name), fact.status))
+            case "allowance":
+                self._restoration.fold(codec.account_of(fact))
             case "window" | "approval":
                 event = self._holds.restored(fact)
                 if event is not None:

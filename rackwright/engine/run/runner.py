@@ -61,17 +61,21 @@ from rackwright.engine.schedule.events import (
     Ended,
     Event,
     Finish,
+    Granted,
     LimitChanged,
     Marked,
     PauseAsked,
+    Recalled,
     Result,
     RetryAsked,
+    Returned,
     RunStatus,
     SetTimer,
     SkipAsked,
     StageSettled,
     Start,
     TimerFired,
+    Wants,
 )
 from rackwright.engine.schedule.explanation import Reason, explain
 from rackwright.engine.schedule.standing import standing
@@ -91,8 +95,9 @@ class Runner:
 
     ``snapshot`` and ``resume_facts``: the run's past (``Journal.past``). ``first_orders``: (event,
     by, reason) taken before anything else, which is how a run that ended is retried. ``may_act``:
-    whether the owner's lease still lives, asked just before anything is sent. It is the ``RunView``
-    of its executor.
+    whether the owner's lease still lives, asked just before anything is sent. ``is_shard``:
+    limits, waves and failures are allowances, granted by ``ask``; ``on_account``: who grants them,
+    told once a want or a return is committed. It is the ``RunView`` of its executor.
     """
 
     def __init__(
@@ -109,6 +114,8 @@ class Runner:
         grace_s: float = GRACE_S,
         snapshot: bytes = b"",
         snapshot_facts: int = SNAPSHOT_FACTS,
+        is_shard: bool = False,
+        on_account: Callable[[Wants | Returned], None] = lambda said: None,
     ) -> None:
         self._plan = plan
         self._journal = journal
@@ -121,7 +128,7 @@ class Runner:
         self._limit_names = tuple(plan.limits)
         self._adaptive = Adaptive(plan)
         self._adapts = bool(plan.adaptive)
-        self._topology = Topology.from_plan(plan)
+        self._topology = Topology.from_plan(plan, is_shard=is_shard)
         self._machines = self._topology.machine_count or 1
         self._woken = asyncio.Event()
         self._open = Turn(0.0)
@@ -132,6 +139,7 @@ class Runner:
         self._deadline_count = 0
         self._status: RunStatus | None = None
         self._stopped: EngineError | None = None
+        self._on_account = on_account
         self._snapshot_facts = snapshot_facts
         self._facts_since_snapshot = 0
         restored = restore(plan, self._topology, resume_facts, snapshot)
@@ -290,6 +298,11 @@ class Runner:
                 return
             case Decided():
                 self._take_decision(turn, order)
+                return
+            case Granted() | Recalled():
+                turn.tell(codec.account_fact(turn.at, order.event))
+                self._scheduler.feed(order.event)
+                turn.orders.append(order)
                 return
             case CancelAsked():
                 asked = Asked.CANCEL
@@ -452,6 +465,11 @@ class Runner:
                 turn.cancels.append((task, attempt))
             case Elect():
                 turn.elects.append(command)
+            case Wants():
+                turn.accounts.append(command)
+            case Returned():
+                turn.tell(codec.account_fact(turn.at, command))
+                turn.accounts.append(command)
             case AskApproval(hold):
                 self._ask_approval(turn, hold)
             case StageSettled(stage):
@@ -511,6 +529,8 @@ class Runner:
         for order in turn.orders:
             if order.done is not None and not order.done.done():
                 order.done.set_result(None)
+        for said in turn.accounts:
+            self._on_account(said)
         for task, attempt in turn.cancels:
             self._executor.cancel(task, attempt)
         self._watch_cancels(turn.cancels)
@@ -655,6 +675,9 @@ class Runner:
             case SkipAsked(task):
                 if not 0 <= task < self._topology.task_count:
                     raise OperatorError(f"there is no task {task}")
+            case Granted(resource, amount) | Recalled(resource, amount):
+                if resource not in self._topology.shared_resources or amount < 0:
+                    raise OperatorError(f"{resource} is not shared, or {amount} is no amount")
             case Decided(hold):
                 if hold not in self._holds.approvals():
                     raise OperatorError(f"there is no approval {hold}")

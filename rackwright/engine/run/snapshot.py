@@ -49,6 +49,7 @@ def encode(
         "cancelled": standing.cancelled,
         "paused": standing.paused,
         "finished": standing.finished,
+        "shared": standing.shared,
         "known": knowledge.told(),
         "due": list(due.items()),
         "approvals": list(approvals.items()),
@@ -84,6 +85,7 @@ def decode(blob: bytes) -> Snapshot:
         paused=header["paused"],
         finished=header["finished"],
         causes=dict(zip(tasks, reasons, strict=True)),
+        shared=[(r, granted, owed) for r, granted, owed in header.get("shared", ())],
     )
     return Snapshot(
         standing,

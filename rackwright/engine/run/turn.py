@@ -14,17 +14,23 @@ from rackwright.engine.schedule.events import (
     CancelAsked,
     Decided,
     Elect,
+    Granted,
     LimitChanged,
     PauseAsked,
+    Recalled,
     RetryAsked,
+    Returned,
     RunStatus,
     SkipAsked,
     TimerFired,
+    Wants,
 )
 
 _NO_TASK: Final = -1
 
-Question = CancelAsked | PauseAsked | RetryAsked | SkipAsked | LimitChanged | Decided
+Question = (
+    CancelAsked | PauseAsked | RetryAsked | SkipAsked | LimitChanged | Decided | Granted | Recalled
+)
 
 
 class Reply(NamedTuple):
@@ -84,6 +90,7 @@ class Turn:
     cancels: list[tuple[int, int]] = field(default_factory=list)
     settled: list[int] = field(default_factory=list)
     elects: list[Elect] = field(default_factory=list)
+    accounts: list[Wants | Returned] = field(default_factory=list)  # for who grants allowances
     starts: list[Attempt] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     wishes: list[Wish] = field(default_factory=list)

@@ -80,6 +80,8 @@ def doom_stage(work: Work, stage: int, cause: Cause, subject: int) -> None:
 
 
 def halt_if_due(work: Work, stage: int) -> None:
+    if work.topology.stages[stage].shared:
+        resize_wave(work, stage)
     if not work.board.halted[stage] and work.board.is_halting(stage):
         work.board.halted[stage] = 1
         doom_stage(work, stage, Cause.WAVE, stage)
@@ -90,11 +92,17 @@ def leave_wave(work: Work, stage: int) -> None:
     work.board.used[resource] -= 1
     if resource in work.queues:
         work.wake[resource] = None
+    if work.topology.stages[stage].shared:
+        resize_wave(work, stage)
 
 
 def resize_wave(work: Work, stage: int) -> None:
     resource = work.board.limit_count + stage
     work.board.capacity[resource] = work.board.wave_capacity(stage)
+    if work.board.owed:
+        for shared in (resource, work.board.budget_base + stage):
+            if work.board.owed.get(shared):
+                work.give_back(shared)
     if resource in work.queues:
         work.wake[resource] = None
 

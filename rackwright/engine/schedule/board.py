@@ -82,7 +82,8 @@ class Board:
     """Arrays over tasks (stage-major), lists over stages, edges, limits and groups.
 
     Resources are the limits, one wave per stage (``limit_count + stage``), and the holds (from
-    ``hold_base``): a hold is a resource of which nothing is taken, with room or without.
+    ``hold_base``): a hold is a resource of which nothing is taken, with room or without. Behind
+    them a shard's budgets of failures (from ``budget_base``), for which the wave's queue waits.
     """
 
     def __init__(self, topology: Topology) -> None:
@@ -108,6 +109,12 @@ class Board:
         self.holds = bytearray(len(topology.holds))
         self.used = [0] * (self.hold_base + len(self.holds))
         self.capacity = [*topology.capacities, *([UNLIMITED] * stages), *([0] * len(self.holds))]
+        self.budget_base = self.hold_base + len(self.holds)
+        self.granted = dict.fromkeys(topology.shared_resources, 0)  # and not given back
+        self.owed = dict.fromkeys(topology.shared_resources, 0)  # recalled, and still in use
+        self.denied = bytearray(stages)  # of a shared stage: there is no more budget
+        for limit in topology.shared_limits:
+            self.capacity[limit] = 0
         self.leader = [PENDING] * topology.group_count
         self.electing_stage = [-1] * topology.group_count
         self.unresolved = bytearray(stages)  # 1 while the stage's election is pending
@@ -208,6 +215,10 @@ class Board:
     def wave_capacity(self, stage: int) -> int:
         """How many may be in the wave at once: while canaries are out, only they."""
         shape = self.topology.stages[stage]
+        if shape.shared:
+            width = self.granted[self.limit_count + stage]
+            budget = self.granted.get(self.budget_base + stage, UNLIMITED)  # always: none
+            return max(0, min(width, budget - self.wave_failures[stage]))
         most = shape.max_parallel or UNLIMITED
         missing = shape.canary - self.canaries(stage)
         return min(most, missing) if missing > 0 else most
@@ -215,10 +226,45 @@ class Board:
     def is_halting(self, stage: int) -> bool:
         shape = self.topology.stages[stage]
         failures = self.wave_failures[stage]
+        if shape.shared:
+            budget = self.granted.get(self.budget_base + stage, UNLIMITED)
+            return bool(self.denied[stage]) and failures >= budget
         if not failures or shape.always:
             return False
         limit = shape.halt_at_failures
         return self.canaries(stage) < shape.canary or bool(limit and failures >= limit)
+
+    def grant(self, resource: int, amount: int) -> None:
+        """Counts a grant, or with a negative amount what was given back."""
+        self.granted[resource] += amount
+        if resource >= self.budget_base:
+            if amount >= 0:
+                self.denied[resource - self.budget_base] = not amount
+        elif resource < self.limit_count:
+            self.capacity[resource] += amount
+
+    def taken(self, resource: int) -> int:
+        """How much of a shared resource is in use: of a budget what was spent, and what is under
+        way."""
+        if resource >= self.budget_base:
+            stage = resource - self.budget_base
+            return self.wave_failures[stage] + self.used[self.limit_count + stage]
+        return self.used[resource]
+
+    def queue_of(self, resource: int) -> int:
+        """Where tasks wait that lack a shared resource: for a budget its stage's wave."""
+        if resource >= self.budget_base:
+            return resource - self.budget_base + self.limit_count
+        return resource
+
+    def is_denied(self, resource: int) -> bool:
+        return resource >= self.budget_base and bool(self.denied[resource - self.budget_base])
+
+    def is_idle(self, resource: int, open_total: int) -> bool:
+        """Nothing here will use it any more: its stage has settled, or everything has."""
+        if resource < self.limit_count:
+            return not open_total
+        return not self.open[self.queue_of(resource) - self.limit_count]
 
     def set_hold(self, hold: int, now: int) -> None:
         self.holds[hold] = now

@@ -116,6 +116,21 @@ class Decided(NamedTuple):
     is_approved: bool
 
 
+class Granted(NamedTuple):
+    """A shard may use so much more of something shared: a limit, ``limit_count`` + stage's wave, or
+    ``budget_base`` + stage's budget of failures. 0 of a budget: there is no more."""
+
+    resource: int
+    amount: int
+
+
+class Recalled(NamedTuple):
+    """Give so much back: what is free at once, the rest as attempts end."""
+
+    resource: int
+    amount: int
+
+
 Event = (
     Ended
     | TimerFired
@@ -127,6 +142,8 @@ Event = (
     | LimitChanged
     | HoldChanged
     | Decided
+    | Granted
+    | Recalled
 )
 
 
@@ -191,6 +208,21 @@ class AskApproval(NamedTuple):
     hold: int
 
 
+class Wants(NamedTuple):
+    """``amount`` tasks wait for more of something shared. Told once until it is answered, and again
+    after a restart."""
+
+    resource: int
+    amount: int
+
+
+class Returned(NamedTuple):
+    """Given back: nothing here uses it any more."""
+
+    resource: int
+    amount: int
+
+
 class StageSettled(NamedTuple):
     """Every task of the stage has ended: secrets minted for it are revoked now."""
 
@@ -201,4 +233,15 @@ class Finish(NamedTuple):
     status: RunStatus
 
 
-Command = Start | Cancel | Marked | SetTimer | Elect | AskApproval | StageSettled | Finish
+Command = (
+    Start
+    | Cancel
+    | Marked
+    | SetTimer
+    | Elect
+    | AskApproval
+    | Wants
+    | Returned
+    | StageSettled
+    | Finish
+)

@@ -131,6 +131,7 @@ def on_retry(work: Work, event: RetryAsked) -> None:
     if work.board.cancelled or (b.FAILED not in work.state and b.BLOCKED not in work.state):
         return
     work.board.ask_again(work.asked)
+    work.board.denied[:] = bytes(len(work.board.denied))
     take_up(
         work,
         [t for t in tasks_in(work.board, b.FAILED) if event.machine in (-1, t % work.machines)],

@@ -15,13 +15,16 @@ from rackwright.engine.schedule.events import (
     Ended,
     Event,
     Finish,
+    Granted,
     HoldChanged,
     LimitChanged,
     Marked,
     Mode,
     PauseAsked,
+    Recalled,
     Result,
     RetryAsked,
+    Returned,
     SetTimer,
     SkipAsked,
     Start,
@@ -104,6 +107,14 @@ class Restoration:
         match item:
             case LimitChanged(limit, capacity):
                 board.capacity[limit] = capacity
+            case Granted(resource, amount):
+                board.grant(resource, amount)
+            case Recalled(resource, amount):
+                owed = board.owed[resource] + amount
+                board.owed[resource] = min(owed, board.granted[resource])
+            case Returned(resource, amount):
+                board.owed[resource] = max(0, board.owed[resource] - amount)
+                board.grant(resource, -amount)
             case HoldChanged(hold, is_open):
                 board.holds[hold] = b.OPEN if is_open else b.CLOSED
             case Decided(hold, is_approved):
@@ -116,6 +127,7 @@ class Restoration:
         if not self._board.cancelled:
             self._board.passed[:] = bytes(len(self._board.passed))
             self._board.halted[:] = bytes(len(self._board.halted))
+            self._board.denied[:] = bytes(len(self._board.denied))
 
     def issued(self, task: int, attempt: int, mode: int) -> None:
         flags = self._flags[task]

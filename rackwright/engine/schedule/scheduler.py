@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from rackwright.engine.schedule import board as b
+from rackwright.engine.schedule.allowances import on_granted, on_recalled, settle_accounts
 from rackwright.engine.schedule.board import Board
 from rackwright.engine.schedule.elections import on_elected
 from rackwright.engine.schedule.endings import on_ended, on_timer
@@ -36,10 +37,12 @@ from rackwright.engine.schedule.events import (
     Ended,
     Event,
     Finish,
+    Granted,
     HoldChanged,
     LimitChanged,
     Mode,
     PauseAsked,
+    Recalled,
     RetryAsked,
     RunStatus,
     SkipAsked,
@@ -73,6 +76,8 @@ _HANDLERS: Final[dict[type, Callable[[Work, Any], None]]] = {
     LimitChanged: on_limit,
     HoldChanged: on_hold,
     Decided: on_decided,
+    Granted: on_granted,
+    Recalled: on_recalled,
 }
 
 
@@ -94,6 +99,8 @@ class Scheduler:
         """The commands that follow from everything fed so far, in order."""
         work = self._work
         drive(work)
+        if self.board.owed:
+            settle_accounts(work)
         if not work.open_total and not self.board.finished:
             self.board.finished = True
             work.out.append(Finish(self.outcome()))

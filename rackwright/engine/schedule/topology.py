@@ -70,6 +70,7 @@ class StageShape:
     backoff_s: float = 10.0
     always: bool = False
     destructive: bool = False  # then only a full run is a canary, never a satisfied probe
+    shared: bool = False  # wave and budget of failures are granted from outside: a shard's stage
     group: int = -1
     pick: Pick = "all"
     limits: Sequence[tuple[int, ...]] | None = None  # per machine, the limits its task holds
@@ -77,7 +78,7 @@ class StageShape:
 
     @property
     def has_waves(self) -> bool:
-        return bool(self.canary or self.max_parallel or self.halt_at_failures)
+        return bool(self.canary or self.max_parallel or self.halt_at_failures or self.shared)
 
 
 class Topology:
@@ -95,6 +96,7 @@ class Topology:
         capacities: Sequence[int] = (),
         group_count: int = 0,
         holds: Sequence[Hold] = (),
+        shared_limits: Sequence[int] = (),
     ) -> None:
         self.machine_count = machine_count
         self.holds = tuple(holds)
@@ -102,6 +104,11 @@ class Topology:
         self.capacities = tuple(capacities)
         self.group_count = group_count
         count = len(self.stages)
+        waves = [len(self.capacities) + s for s, x in enumerate(self.stages) if x.shared]
+        beyond = count + len(self.holds)  # from a stage's wave to its budget
+        self.shared_limits = tuple(shared_limits)
+        budgets = [w + beyond for w in waves if not self.stages[w - len(self.capacities)].always]
+        self.shared_resources = (*self.shared_limits, *waves, *budgets)
         self.task_count = machine_count * count
         self.ends = tuple(self._ends_of(s) for s in range(count))
         self.means: tuple[tuple[int, ...], ...] = tuple(
@@ -157,6 +164,11 @@ class Topology:
                 raise OperatorError(
                     f"stage {shape.name} runs always, and waits for an approval",
                     hint="what must run after a failure too cannot be refused",
+                )
+            if shape.shared and (shape.canary or shape.max_parallel or shape.halt_at_failures):
+                raise OperatorError(
+                    f"stage {shape.name} is shared, and has brakes of its own",
+                    hint="whoever grants its wave lets the canaries go first",
                 )
             if len(self.needs[s]) > 255:
                 raise OperatorError(f"stage {shape.name} has more than 255 needs")
@@ -226,9 +238,10 @@ class Topology:
         return task % self.machine_count
 
     @classmethod
-    def from_plan(cls, plan: Plan) -> "Topology":
-        """Groups are numbered as in ``plan.groups``; "all" comes after them."""
-        return _PlanReader(plan).topology()
+    def from_plan(cls, plan: Plan, *, is_shard: bool = False) -> "Topology":
+        """Groups are numbered as in ``plan.groups``; "all" comes after them. ``is_shard``: limits,
+        waves and budgets of failures are granted from outside."""
+        return _PlanReader(plan, is_shard).topology()
 
 
 def plan_holds(plan: Plan) -> tuple[Hold, ...]:
@@ -242,6 +255,7 @@ def plan_holds(plan: Plan) -> tuple[Hold, ...]:
 @dataclass
 class _PlanReader:
     plan: Plan
+    is_shard: bool = False
     limit_rows: dict[object, list[tuple[int, ...]]] = field(default_factory=dict)
     hold_rows: dict[tuple[tuple[int, ...], bool], list[tuple[int, ...]]] = field(
         default_factory=dict
@@ -266,6 +280,7 @@ class _PlanReader:
             capacities=tuple(plan.limits.values()),
             group_count=len(groups),
             holds=plan_holds(plan),
+            shared_limits=range(len(plan.limits)) if self.is_shard else (),
         )
 
     def _shape(
@@ -276,7 +291,7 @@ class _PlanReader:
         members: Sequence[int],
         concerned: Sequence[frozenset[str]],
     ) -> StageShape:
-        waves = stage.waves
+        waves = None if self.is_shard else stage.waves
         takes_part = [stage.name in names for names in concerned]
         try:
             return StageShape(
@@ -296,6 +311,7 @@ class _PlanReader:
                 backoff_s=stage.retries.backoff_s,
                 always=stage.always,
                 destructive=stage.destructive is not None,
+                shared=self.is_shard and stage.waves is not None,
                 group=groups[stage.group],
                 pick=stage.pick,
                 limits=self._limits(stage),

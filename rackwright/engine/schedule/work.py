@@ -9,7 +9,7 @@ from collections import deque
 
 from rackwright.engine.schedule import board as b
 from rackwright.engine.schedule.board import Board
-from rackwright.engine.schedule.events import Cause, Command, Marked, TaskState
+from rackwright.engine.schedule.events import Cause, Command, Marked, Returned, TaskState
 from rackwright.engine.schedule.topology import Topology
 
 
@@ -20,7 +20,7 @@ class Work:
         *("always", "asked", "attempts", "board", "causes", "deferred", "delegate_of", "doomed"),
         *("elections", "erases", "flags", "gate", "held", "machines", "ok", "open", "open_total"),
         *("out", "parked", "plain", "queues", "ready", "state", "steps", "topology", "tries"),
-        *("unmet", "wake", "watched", "watchers", "waved"),
+        *("unmet", "wake", "wanted", "watched", "watchers", "waved"),
     )
 
     def __init__(self, topology: Topology, board: Board) -> None:
@@ -38,6 +38,7 @@ class Work:
         self.delegate_of: dict[int, list[int]] = {}  # task -> queues that wait for it to leave
         self.deferred: dict[int, list[int]] = {}  # machine -> ends that wait to re-open a means
         self.asked: set[int] = set()  # approvals that were asked for
+        self.wanted: set[int] = set()  # shared resources of which more was asked for
         self.causes: dict[int, tuple[Cause, int]] = {}
         self.state, self.unmet, self.flags = board.state, board.unmet, board.flags
         self.attempts, self.tries = board.attempts, board.tries
@@ -94,6 +95,23 @@ class Work:
             for resource in self.delegate_of.pop(task, ()):
                 self.wake[resource] = None
 
+    def give_back(self, resource: int, *, is_owed: bool = True) -> None:
+        """Of what is owed, as much as is free; or, not owed, all that is free."""
+        board = self.board
+        free = board.granted[resource] - board.taken(resource)
+        if is_owed:
+            free = min(free, board.owed[resource])
+        if free <= 0:
+            return
+        board.owed[resource] = max(0, board.owed[resource] - free)
+        board.granted[resource] -= free
+        if resource < board.limit_count:
+            board.capacity[resource] -= free
+        else:
+            wave = board.queue_of(resource)
+            board.capacity[wave] = board.wave_capacity(wave - board.limit_count)
+        self.out.append(Returned(resource, free))
+
     def release_limits(self, task: int, stage: int) -> None:
         limits = self.topology.stages[stage].limits
         if limits is not None:
@@ -101,3 +119,5 @@ class Work:
                 self.board.used[limit] -= 1
                 if limit in self.queues:
                     self.wake[limit] = None
+                if limit in self.board.owed:
+                    self.give_back(limit)

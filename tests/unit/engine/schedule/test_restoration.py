@@ -16,10 +16,12 @@ from rackwright.engine.schedule.events import (
     HoldChanged,
     Mode,
     Result,
+    Returned,
     SetTimer,
     StageSettled,
     Start,
     TimerFired,
+    Wants,
 )
 from rackwright.engine.schedule.restoration import Restoration
 from rackwright.engine.schedule.scheduler import Scheduler
@@ -31,7 +33,7 @@ from tests.unit.engine.schedule.shapes import topology
 SEEDS = st.integers(0, 2**48)
 RUNS = settings(max_examples=70, deadline=None, derandomize=True, database=None)
 _FLAGS = b.IN_WAVE | b.PROBING | b.SKIPPING
-AGAIN = AskApproval | Elect | StageSettled | Finish  # what a restart may say again
+AGAIN = AskApproval | Elect | StageSettled | Finish | Wants  # what a restart may say again
 _QUEUED = bytes(b.WAITING if s in (b.READY, b.PARKED) else s for s in range(256))
 
 
@@ -150,7 +152,7 @@ def finish_from(shape: Topology, rig: Rig, length: int, first: Result) -> None:
                     inbox.append(Elected(group, candidates[0]))
                 case Finish():
                     return
-                case StageSettled() | AskApproval():
+                case StageSettled() | AskApproval() | Wants() | Returned():
                     pass
                 case _ if hasattr(command, "task") and command.task in ended:
                     ended.discard(command.task)  # re-opened, and said so
