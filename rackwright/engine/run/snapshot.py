@@ -8,7 +8,7 @@ import json
 import struct
 import zlib
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ from rackwright.engine.schedule.standing import Standing
 
 _VERSION: Final = 1
 _LENGTH: Final = struct.Struct("<I")
+_PIECE: Final = 1000  # machines or intents in one piece of JSON
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,46 @@ def encode(
         "paused": standing.paused,
         "finished": standing.finished,
         "shared": standing.shared,
-        "known": knowledge.told(),
         "due": list(due.items()),
         "approvals": list(approvals.items()),
     }
-    text = json.dumps(header, separators=(",", ":")).encode()
-    return zlib.compress(b"".join((_LENGTH.pack(len(text)), text, *columns.values())), 1)
+    text = [_json(header)[:-1], b',"known":', *_known(knowledge.told()), b"}"]
+    compressor = zlib.compressobj(1)
+    found = [compressor.compress(_LENGTH.pack(sum(map(len, text))))]
+    found += map(compressor.compress, text)
+    found += map(compressor.compress, columns.values())
+    return b"".join((*found, compressor.flush()))
+
+
+def _known(told: Mapping[str, Any]) -> Iterator[bytes]:
+    """As JSON, in pieces: of 70,000 machines it is 30 MB."""
+    yield b'{"leaders":' + _json(told["leaders"]) + b',"intents":['
+    yield from _joined(told["intents"][at : at + _PIECE] for at in _starts(told["intents"]))
+    yield b'],"outputs":{'
+    separator = b""
+    for stage, by_machine in told["outputs"].items():
+        yield separator + _json(stage) + b":{"
+        items = list(by_machine.items())
+        yield from _joined(dict(items[at : at + _PIECE]) for at in _starts(items))
+        yield b"}"
+        separator = b","
+    yield b"}}"
+
+
+def _starts(items: Sequence[object]) -> range:
+    return range(0, len(items), _PIECE)
+
+
+def _joined(parts: Iterable[object]) -> Iterator[bytes]:
+    """Parts of a list or an object, without the brackets of each."""
+    separator = b""
+    for part in parts:
+        yield separator + _json(part)[1:-1]
+        separator = b","
+
+
+def _json(value: object) -> bytes:
+    return _ENCODER.encode(value).encode()
 
 
 def decode(blob: bytes) -> Snapshot:

@@ -74,3 +74,19 @@ def test_a_snapshot_of_another_plan_or_version_is_refused() -> None:
         snapshot.decode(zlib.compress(raw))
     with pytest.raises(ValueError, match="damaged"):
         snapshot.decode(b"no")
+
+
+@pytest.mark.parametrize("count", [0, 1, 1000, 2500])
+def test_what_thousands_of_machines_said_survives(count: int) -> None:
+    plan = swarm(max(count, 2))
+    knowledge = Knowledge(plan)
+    for machine in range(count):
+        knowledge.learn_outputs(1, machine, {"name": f"n{machine}"})
+        knowledge.learn_outputs(3, machine, {"cluster_id": "x"})
+        knowledge.learn_intent(Intent("erase", machine, 1, {"drive_serial": f"S{machine}"}))
+    scheduler = Scheduler(Topology.from_plan(plan))
+    blob = snapshot.encode(standing(scheduler), knowledge, {}, {})
+    again = Knowledge(plan)
+    again.recall(snapshot.decode(blob).known)
+    assert again.told() == knowledge.told()
+    assert list(again.told()["outputs"]) == list(knowledge.told()["outputs"])
