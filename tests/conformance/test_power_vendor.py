@@ -101,6 +101,18 @@ def test_power_follows_and_each_action_is_sent_once(identity: Identity, manners:
     assert bmc.resets == ["On", "ForceOff", "On"]
 
 
+@pytest.mark.parametrize("status", [404, 500, 503])
+def test_task_monitor_that_tells_nothing_does_not_hold_the_action_up(
+    identity: Identity, status: int
+) -> None:
+    async def on(driver: PowerDriver) -> None:
+        await driver.power_on()
+
+    with VendorRedfish(identity, Manners(task_s=0.3, monitor_status=status)) as bmc:
+        assert run(bmc, on) is None
+    assert bmc.resets == ["On"]
+
+
 @pytest.mark.parametrize("resets", [("ForceOn", "ForceOff"), ("PushPowerButton", "ForceOff")])
 def test_reset_types_are_read_where_the_action_links_to(
     identity: Identity, resets: tuple[str, ...]

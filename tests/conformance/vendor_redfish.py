@@ -34,6 +34,7 @@ _USER, _PASSWORD = "operator", "c4n4ry-s3cret"
 class Manners:
     delay_s: float = 0.0  # before every answer
     task_s: float = 0.0  # a reset or PATCH is a task, done after this; 0: it is done at once
+    monitor_status: int = 0  # what the task's monitor answers instead
     task_fails: bool = False  # the task ends in Exception and nothing was changed
     lag_s: float = 0.0  # the power state shown is as old as this
     session_limit: int = 4
@@ -291,7 +292,9 @@ class Handler(BaseHTTPRequestHandler):
         self._give(202, {"TaskState": "Running"}, {"Location": self.bmc.url(f"{_MONITOR}1/")})
 
     def _give_monitor(self) -> None:
-        if self.bmc.state.tasks:
+        if self.bmc.manners.monitor_status:
+            self._refuse(self.bmc.manners.monitor_status, "Base.1.13.GeneralError")
+        elif self.bmc.state.tasks:
             self._give(202, {"TaskState": "Running"})
         elif self.bmc.manners.task_fails:
             self._refuse(400, "Base.1.13.GeneralError")

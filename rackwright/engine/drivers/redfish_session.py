@@ -97,15 +97,21 @@ class RedfishCall:
         until = min(self._deadline, self._now() + duration_s)
         count = 0
         while self._now() < until:
+            seen = Answer(202, {})
             try:
-                seen = await self.read(monitor)
+                answer_s = self._channel.timing.request_timeout_s
+                seen = await self._exchange("GET", monitor, None, None, answer_s)
             except RefusedError as error:
                 if error.status in _MONITOR_GONE:
                     return
                 raise MachineError(
                     f"{self._channel.name}: the BMC's task failed: {error.message}"
                 ) from None
-            except (BusyError, UnreachableError):
+            except NoTurnError:
+                return
+            except BusyError as error:
+                self._channel.queue.busy(error.retry_after_s)
+            except UnreachableError:
                 return
             state = str(seen.body.get("TaskState", ""))
             if state in _TASK_FAILED:
