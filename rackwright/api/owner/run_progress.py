@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rackwright.api.owner.plans import PlanService
 from rackwright.api.timestamps import iso_utc, iso_utc_or_none
 from rackwright.engine.plan.model import Plan
 from rackwright.engine.run.eta import StageStanding, remaining
@@ -40,13 +39,13 @@ class RunProgress:
     def __init__(
         self,
         inventory: Inventory,
-        plans: PlanService,
+        plan_of: Callable[[RunView], Plan],
         status_of: Callable[[RunView], str],
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._inventory = inventory
-        self._plans = plans
+        self._plan_of = plan_of
         self._status_of = status_of
         self._now = now
         self._frames: OrderedDict[str, _Frame] = OrderedDict()
@@ -101,7 +100,7 @@ class RunProgress:
     def _frame(self, head: RunView) -> _Frame:
         frame = self._frames.get(head.id)
         if frame is None:
-            plan = self._plans.get(head.plan_digest)
+            plan = self._plan_of(head)
             members = [0] * len(plan.stages)
             places = {stage.name: at for at, stage in enumerate(plan.stages)}
             for machine in plan.machines:

@@ -32,6 +32,7 @@ from rackwright.engine.schedule.events import SUCCEEDED, RunStatus, TaskState
 from rackwright.inventory.errors import InventoryError
 from rackwright.inventory.facade import Inventory
 from rackwright.inventory.runs import NewRun
+from rackwright.inventory.values import RunView as RunRecord
 
 log = structlog.get_logger(__name__)
 OPERATOR = "operator"
@@ -44,6 +45,7 @@ class NotAcceptedError(OperatorError):
 @dataclass(frozen=True, slots=True)
 class _Live:
     runner: Runner
+    plan: Plan
     task: "asyncio.Task[None]"
 
 
@@ -73,7 +75,7 @@ class RunService:
         self._renderer = Renderer()
         self._live: dict[str, _Live] = {}
         self._views = RunViews(inventory, plans, self._live)
-        self._progress = RunProgress(inventory, plans, self._views.status_of)
+        self._progress = RunProgress(inventory, self._plan_of, self._views.status_of)
 
     # looking --------------------------------------------------------------------------------------
 
@@ -241,7 +243,7 @@ class RunService:
         asked = asyncio.create_task(runner.retry(by=OPERATOR)) if retry else None
         await asyncio.sleep(0)  # the order is in before the run begins
         task = asyncio.create_task(self._to_the_end(run_id, plan, runner), name=f"run {run_id}")
-        self._live[run_id] = _Live(runner, task)
+        self._live[run_id] = _Live(runner, plan, task)
         if asked is not None:
             await asked
 
@@ -310,6 +312,11 @@ class RunService:
             fence=self._fence,
         )
         return executor_of(scope, local_root=str(self._local_root))
+
+    def _plan_of(self, view: RunRecord) -> Plan:
+        """A large plan is read once: a run that we drive has it."""
+        live = self._live.get(view.id)
+        return live.plan if live is not None else self._plans.get(view.plan_digest)
 
     def _running(self, run_id: str) -> Runner:
         live = self._live.get(run_id)

@@ -47,7 +47,6 @@ def test_a_stream_goes_on_over_cut_connections_and_a_killed_owner(controller: Co
 def test_a_run_is_watched_in_bounded_size(controller: Controller) -> None:
     controller.enrol()
     controller.hold()
-    broken = controller.fail("b")
     with controller.owner() as client:
         run = start(client, plan_of(client, controller.spec()))
         until(lambda: len(client.get(f"/v1/runs/{run}/progress")["slowest"]) == 2)
@@ -60,20 +59,22 @@ def test_a_run_is_watched_in_bounded_size(controller: Controller) -> None:
         assert len(under_way["slowest"]) == 1
         assert under_way["eta_s"] > 0
         assert under_way["waits_for"] == ["make", "seal"]
+        controller.fail("b")  # in this stage or in the next, as far as its apply has come
         controller.go_on()
         until_status(client, run, "degraded")
         over = client.get(f"/v1/runs/{run}/progress")
-        broken.unlink()
         whole = client.get(f"/v1/runs/{run}")
         outcome = client.get(f"/v1/runs/{run}", machines=False)
     assert outcome == {name: whole[name] for name in outcome}
     assert set(whole) - set(outcome) == {"machines", "stages"}
     make, seal = over["stages"]
-    assert (make["done"], make["counts"]["failed"]) == (1, 1)
-    assert (seal["done"], seal["counts"]["blocked"]) == (1, 1)
-    assert sum(make["latency"]["counts"]) >= 2
+    failed_in = next(s for s in (make, seal) if s["counts"].get("failed"))
+    assert sum(stage["counts"].get("failed", 0) for stage in (make, seal)) == 1
+    assert seal["done"] == 1
+    assert seal["total"] == make["total"] == 2
+    assert sum(make["latency"]["counts"]) == 2
     assert make["p99_s"] >= make["p50_s"] > 0
     assert over["eta_s"] is None
     assert over["slowest"] == []
-    assert [(row["machine"], row["stage"]) for row in over["failing"]] == [("b", "make")]
+    assert [(row["machine"], row["stage"]) for row in over["failing"]] == [("b", failed_in["name"])]
     assert "no luck" in over["failing"][0]["error"]

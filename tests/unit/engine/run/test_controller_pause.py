@@ -7,6 +7,7 @@ on, writes nothing and starts nothing more.
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -151,13 +152,28 @@ def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
+def stop_between_commits(pid: int, folder: Path) -> None:
+    """SQLite's write lock is a process's: one that was stopped with it lets nobody write."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        probe = sqlite3.connect(folder / "shared" / "rackwright.db", timeout=0.2)
+        try:
+            probe.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.01)
+        finally:
+            probe.close()
+
+
 def test_a_controller_that_slept_past_its_lease_writes_and_sends_nothing(tmp_path: Path) -> None:
     run_id = begin(tmp_path)
     command = [sys.executable, "-c", CHILD, str(tmp_path), run_id]
     with subprocess.Popen(command, cwd=Path(__file__).parents[4]) as first:
         try:
             until(lambda: len(actions(tmp_path)) >= 12)
-            os.kill(first.pid, signal.SIGSTOP)
+            stop_between_commits(first.pid, tmp_path)
             before = len(actions(tmp_path))
             with pytest.raises(OwnedElsewhereError):
                 controller(tmp_path, "second", run_id)
