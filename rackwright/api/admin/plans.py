@@ -12,7 +12,8 @@ router = APIRouter(tags=["plans"])
 
 class PlanRequest(BaseModel):
     """``spec`` and ``reinstall`` for a cluster; ``machines`` and ``selector`` for a discovery;
-    ``cluster``, ``machines`` and ``dead`` for machines that leave it."""
+    ``cluster``, ``machines`` and ``dead`` for machines that leave it. ``dynamic``: where disks are
+    not known yet, a discovery that the cluster follows."""
 
     kind: Literal["cluster", "discover", "leave"]
     spec: str = Field(default="", max_length=4 * 1024 * 1024)
@@ -22,6 +23,7 @@ class PlanRequest(BaseModel):
     selector: str = ""
     cluster: str = ""
     dead: list[str] = []
+    dynamic: bool = False
 
 
 class PlanDocument(BaseModel):
@@ -35,7 +37,7 @@ async def make(owner: Owner, body: PlanRequest) -> dict[str, Any]:
         return await owner.plans.discover(body.machines, body.selector)
     if body.kind == "leave":
         return await owner.plans.leave(body.cluster, body.machines, body.dead)
-    return await owner.plans.cluster(body.spec, body.filename, body.reinstall)
+    return await owner.plans.cluster(body.spec, body.filename, body.reinstall, dynamic=body.dynamic)
 
 
 @router.post("/plans/check")
@@ -54,3 +56,9 @@ async def list_plans(
 @router.get("/plans/{digest}")
 async def show(owner: Owner, digest: str) -> dict[str, Any]:
     return owner.plans.show(digest)
+
+
+@router.post("/plans/{digest}/supplement")
+async def supplement(owner: Owner, digest: str) -> dict[str, Any]:
+    """What follows a discovery that has ended; it starts where its parent's rule accepts it all."""
+    return await owner.runs.supplement(digest)

@@ -8,7 +8,7 @@ import typer
 
 from rackwright.api.cli import output
 from rackwright.api.cli.client import ApiError, Client
-from rackwright.api.cli.execute import apply_plan, print_plan
+from rackwright.api.cli.execute import apply_plan, finish, print_plan
 from rackwright.api.cli.machine import exit_code
 from rackwright.api.cli.session import Exit, OutputOption, YesOption, read_text, session
 
@@ -52,6 +52,12 @@ def apply_cluster(
     spec: Annotated[Path, typer.Argument(help="A cluster spec, or a plan file from `plan --out`.")],
     reinstall: Reinstall = None,
     yes: YesOption = False,
+    dynamic: Annotated[
+        bool,
+        typer.Option(
+            help="After a discovery go on by the spec's `accept` rule, or stop and say why."
+        ),
+    ] = False,
     fmt: OutputOption = output.Format.TABLE,
 ) -> None:
     """Apply a spec or a plan. A plan that has gone stale is refused.
@@ -60,6 +66,9 @@ def apply_cluster(
     """
     with session() as client:
         document = _plan_document(spec)
+        if document is None and dynamic:
+            final = _apply_dynamic(client, spec, yes=yes)
+            raise typer.Exit(exit_code(final))
         if document is not None:
             plan = client.post("/v1/plans/check", {"plan": document})
             final = apply_plan(client, plan, yes=yes, erase_accepted=True)
@@ -124,6 +133,25 @@ def make_plan(client: Client, spec: Path, reinstall: list[str]) -> dict[str, Any
         },
     )
     return plan
+
+
+def _apply_dynamic(client: Client, spec: Path, *, yes: bool) -> dict[str, Any]:
+    """The owner goes on by itself after the discovery; we look on."""
+    body = {"kind": "cluster", "spec": read_text(spec), "filename": str(spec), "dynamic": True}
+    plan = client.post("/v1/plans", body)
+    final = apply_plan(client, plan, yes=yes, erase_accepted=False)
+    if plan["plan"].get("target") is None or final["status"] == "failed":
+        return final
+    follows = client.post(f"/v1/plans/{plan['digest']}/supplement")
+    if follows["run"]:
+        output.note(f"supplement {follows['digest'][:12]}: run {follows['run']}")
+        return finish(client, follows["run"])
+    output.note(
+        f"supplement {follows['digest'][:12]} waits for acceptance: "
+        f"{follows['waits_for_acceptance']}"
+    )
+    output.note(f"look at it, then: rackwright plan apply {follows['digest'][:12]}")
+    raise typer.Exit(Exit.REFUSED)
 
 
 def _plan_after_discovery(

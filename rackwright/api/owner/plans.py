@@ -18,9 +18,16 @@ from rackwright.engine.plan.codec import plan_document, plan_from_json
 from rackwright.engine.plan.compile import compile_plan
 from rackwright.engine.plan.fingerprint import plan_fingerprint
 from rackwright.engine.plan.inputs import LimitConfig
-from rackwright.engine.plan.model import Plan
+from rackwright.engine.plan.model import Plan, Target
 from rackwright.engine.plan.resolve import resolve
+from rackwright.engine.plan.selection import NeedsDiscoveryError
 from rackwright.engine.plan.spec import parse_spec
+from rackwright.engine.plan.supplement import (
+    rule_text,
+    supplement_of,
+    why_unaccepted,
+    with_target,
+)
 from rackwright.inventory import selectors
 from rackwright.inventory.errors import SelectorError
 from rackwright.inventory.facade import Inventory
@@ -28,6 +35,7 @@ from rackwright.inventory.plans import PlanRecord
 from rackwright.inventory.runs import Snapshot
 from rackwright.inventory.values import MachineView
 
+SUPPLEMENTS = 200  # newest plans among which a supplement is looked for
 DISCOVERABLE = ("enrolled", "discovered", "available", "failed")
 
 
@@ -51,13 +59,70 @@ class PlanService:
         self._content = tuple(content)
         self._content_root = content_root
 
-    async def cluster(self, text: str, filename: str, reinstall: Sequence[str]) -> dict[str, Any]:
-        """Raises ContentErrors, NeedsDiscoveryError, and OperatorError for what may not be done."""
+    async def cluster(
+        self, text: str, filename: str, reinstall: Sequence[str], *, dynamic: bool = False
+    ) -> dict[str, Any]:
+        """Raises ContentErrors, NeedsDiscoveryError, and OperatorError for what may not be done.
+
+        ``dynamic``: where disks are not known yet, a discovery whose target the spec is.
+        """
         library = self.library()
+        try:
+            plan = self._compiled(library, text, filename, reinstall)
+        except NeedsDiscoveryError as error:
+            if not dynamic:
+                raise
+            return await self._discovery_for(text, filename, error.machines)
+        return await self._keep(library, plan)
+
+    async def _discovery_for(
+        self, text: str, filename: str, names: Sequence[str]
+    ) -> dict[str, Any]:
+        spec = parse_spec(text, filename)
+        target = Target(text, filename, spec.cluster, rule_text(spec.accept))
+        library = self.library()
+        plan = with_target(self._discovery(library, names, ""), target)
+        return await self._keep(library, plan)
+
+    async def supplement(self, parent: Plan) -> tuple[Plan, str]:
+        """What follows a discovery that has ended: compiled once, kept, and why an operator must
+        accept it ("" where the parent's rule covers it). Raises what ``cluster`` raises."""
+        if parent.target is None:
+            raise OperatorError(f"nothing follows plan {parent.digest[:12]}")
+        text, filename = parent.target.spec, parent.target.filename
+        plan = self._supplement_of(parent)
+        if plan is None:
+            library = self.library()
+            plan = supplement_of(self._compiled(library, text, filename, ()), parent)
+            await self._keep(library, plan)
+        views = self._inventory.machines(limit=None)
+        machines = {view.id: machine_of(view) for view in views}
+        why = why_unaccepted(
+            plan,
+            parse_spec(text, filename).accept,
+            lambda machine_id: machines[machine_id],
+            _selection(views),
+        )
+        return plan, why
+
+    def _supplement_of(self, parent: Plan) -> Plan | None:
+        """The one that was made already. Documents are large: only those in question are read."""
+        since = self.record(parent.digest).created_at
+        cluster = parent.target.cluster if parent.target is not None else ""
+        for record in self._inventory.plans(SUPPLEMENTS):
+            if record.cluster == cluster and record.created_at >= since:
+                plan = self.get(record.digest)
+                if plan.parent == parent.digest:
+                    return plan
+        return None
+
+    def _compiled(
+        self, library: Library, text: str, filename: str, reinstall: Sequence[str]
+    ) -> Plan:
         spec = parse_spec(text, filename)
         views = self._inventory.machines(limit=None)
         members = dict(_members(self._inventory, spec.cluster))
-        plan = compile_plan(
+        return compile_plan(
             library=library,
             spec=spec,
             machines=[machine_of(view) for view in views],
@@ -69,7 +134,6 @@ class PlanService:
             members=members,
             reinstall=frozenset(reinstall),
         )
-        return await self._keep(library, plan)
 
     async def leave(
         self, cluster: str, names: Sequence[str], dead: Sequence[str]
@@ -87,6 +151,10 @@ class PlanService:
 
     async def discover(self, names: Sequence[str], selector: str) -> dict[str, Any]:
         """A plan that boots machines into the ramdisk and reads their hardware."""
+        library = self.library()
+        return await self._keep(library, self._discovery(library, names, selector))
+
+    def _discovery(self, library: Library, names: Sequence[str], selector: str) -> Plan:
         if names:
             views = [self._inventory.machine(name) for name in names]
         else:
@@ -97,8 +165,7 @@ class PlanService:
                 "no machine to discover",
                 hint="enrol machines first, or name them; see `rackwright machine list`",
             )
-        library = self.library()
-        plan = compile_plan(
+        return compile_plan(
             library=library,
             workflow="discover",
             machines=[machine_of(view) for view in views],
@@ -107,7 +174,6 @@ class PlanService:
             limits=self._limits,
             site_windows=self._site_windows,
         )
-        return await self._keep(library, plan)
 
     async def take_in(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Store a plan file. Raises OperatorError if it was altered, or its content is gone."""

@@ -15,6 +15,7 @@ from rackwright.api.owner.directory import InventoryDirectory
 from rackwright.api.owner.plans import PlanService
 from rackwright.api.owner.run_progress import RunProgress
 from rackwright.api.owner.run_view import RunViews, is_over
+from rackwright.api.owner.supplements import Supplements
 from rackwright.api.wiring.certificates import CertificateAuthority
 from rackwright.engine.content.render import Renderer
 from rackwright.engine.drivers.factory import PowerDrivers
@@ -74,6 +75,7 @@ class RunService:
         self._local_root = local_root
         self._renderer = Renderer()
         self._live: dict[str, _Live] = {}
+        self._supplements = Supplements(inventory, plans, self.start, actor=OPERATOR)
         self._views = RunViews(inventory, plans, self._live)
         self._progress = RunProgress(inventory, self._plan_of, self._views.status_of)
 
@@ -188,6 +190,10 @@ class RunService:
         )
         return self.show(run_id)
 
+    async def supplement(self, digest: str) -> dict[str, Any]:
+        """What follows a discovery that has ended; see ``Supplements``."""
+        return await self._supplements.make(digest)
+
     async def delete(self, run_id: str) -> None:
         live = self._live.get(run_id)
         if live is not None and not is_over(self._inventory.run(run_id)):
@@ -207,6 +213,7 @@ class RunService:
                 log.error("run.not_resumed", run=run_id, error=str(error))
             else:
                 taken.append(run_id)
+        self._supplements.follow_left()
         return taken
 
     async def close(self) -> None:
@@ -215,6 +222,7 @@ class RunService:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._supplements.close()
         await self._renderer.close()
 
     # driving --------------------------------------------------------------------------------------
@@ -251,6 +259,7 @@ class RunService:
         try:
             status = await runner.run()
             await self._settle(run_id, plan, status)
+            self._supplements.follow(plan, status)
         except (EngineError, InventoryError) as error:
             log.error("run.stopped", run=run_id, error=str(error))
         finally:

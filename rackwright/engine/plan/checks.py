@@ -17,6 +17,8 @@ def check_selectors(given: Inputs, spec: ClusterSpec) -> None:
     problems = Problems()
     asked = [(p.selector, p.selector_mark) for p in spec.pools.values()]
     asked += [(r.selector, r.mark or spec.mark) for r in spec.disks]
+    if spec.accept is not None:
+        asked.append((spec.accept.selector, spec.accept.mark))
     for selector, mark in asked:
         try:
             for machine in given.machines[:1]:

@@ -17,6 +17,7 @@ from rackwright.engine.plan.model import (
     PlannedStage,
     Retries,
     SecretSource,
+    Target,
     Waves,
 )
 
@@ -24,7 +25,7 @@ FORMAT = 1
 _PROFILE = ("pools", "groups", "stages", "expected", "reboots")
 _OUTSIDE_DIGEST = frozenset(("digest", "estimate_s"))
 # Not written where they are empty: plans made before they existed stay what they were.
-_PLAN_LATER = ("adaptive", "facts_used", "windows")
+_PLAN_LATER = ("adaptive", "facts_used", "parent", "target", "windows")
 _STAGE_LATER = ("approve", "approve_deadline_s", "when", "windows")
 _ERASURE: Final = tuple(f.name for f in fields(Erasure))
 _erasure_values: Final = attrgetter(*_ERASURE)
@@ -71,7 +72,8 @@ def _decisions(plan: Plan) -> dict[str, Any]:
     for name in names:
         is_unset = name in _PLAN_LATER and not getattr(plan, name)
         if name not in ("machines", "stages", "erasures") and not is_unset:
-            found[name] = thaw(getattr(plan, name))
+            value = getattr(plan, name)
+            found[name] = _flat(value) if isinstance(value, Target) else thaw(value)
     profiles, places = _profiles(plan.machines)
     found["profiles"] = profiles
     found["machines"] = Rows(lambda: _machine_rows(plan.machines, places))
@@ -153,6 +155,8 @@ def _read(document: Mapping[str, Any]) -> Plan:
         if f.name in document or f.name not in _PLAN_LATER
     }
     given["windows"] = {k: tuple(v) for k, v in given.get("windows", {}).items()}
+    target = given.get("target")
+    given["target"] = None if target is None else Target(**target)
     given["adaptive"] = {k: (v[0], v[1]) for k, v in given.get("adaptive", {}).items()}
     given["facts_used"] = tuple(map(tuple, given.get("facts_used", ())))
     given["machines"] = tuple(_machine(row, profiles) for row in document["machines"])

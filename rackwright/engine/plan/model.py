@@ -113,6 +113,17 @@ class PlannedMachine:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What follows a discovery: a cluster spec, compiled once it has ended. ``rule``: what may be
+    erased then without asking, in words; the spec has it for machines."""
+
+    spec: str
+    filename: str
+    cluster: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     digest: str
     kind: PlanKind
@@ -132,6 +143,8 @@ class Plan:
     labels_used: tuple[str, ...] = ()  # label keys that the fingerprint covers; "*": all
     adaptive: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Limits that adapt themselves -> lowest and highest capacity."""
+    parent: str = ""  # a supplement's: the digest of the discovery whose target it is
+    target: Target | None = None  # of a discovery: what follows it
     windows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Name ("stage:install", "destructive", "site:lab") -> texts; one of them is open."""
     facts_used: tuple[tuple[str, ...], ...] = ()  # what conditions read; the fingerprint has it

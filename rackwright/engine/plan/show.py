@@ -36,6 +36,7 @@ def summarise(plan: Plan) -> Summary:
         ("workflow", plan.workflow),
         ("cluster", plan.cluster or "none"),
         ("cluster id", plan.cluster_id or "to be formed" if plan.cluster else "none"),
+        *_chain(plan),
         ("machines", str(len(plan.machines))),
         ("disks to be erased", str(len(plan.erasures))),
         ("reboots", str(reboots)),
@@ -166,6 +167,14 @@ def _need_text(need: Need) -> str:
             return f"all of {need.stage}"
         case "settled":
             return f"{need.stage} settled"
+
+
+def _chain(plan: Plan) -> Iterator[tuple[str, str]]:
+    if plan.parent:
+        yield "supplement of", plan.parent
+    if plan.target is not None:
+        yield "then", f"cluster {plan.target.cluster} by {plan.target.filename}"
+        yield "which", plan.target.rule
 
 
 def _limits(plan: Plan) -> Iterator[Table]:

@@ -9,7 +9,7 @@ from rackwright.engine.content.workflow import WavesSpec, parse_waves, parse_win
 from rackwright.engine.content.yaml_source import Node, parse
 
 DRIVE_TYPES = ("nvme", "ssd", "hdd", "virtio")
-_SPEC_KEYS = ("cluster", "workflow", "pools", "disks", "params", "waves", "windows")
+_SPEC_KEYS = ("cluster", "workflow", "pools", "disks", "params", "waves", "windows", "accept")
 _DISK_KEYS = ("selector", "type", "size", "min_size", "max_size", "model", "wwn", "serial")
 
 
@@ -54,6 +54,17 @@ class DiskRule:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptRule:
+    """What a supplement may erase without asking again."""
+
+    mark: Mark
+    selector: str
+    disk: DiskRule
+    at_most: int
+    with_data: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSpec:
     cluster: str
     mark: Mark
@@ -67,6 +78,7 @@ class ClusterSpec:
     waves: Mapping[str, WavesSpec]  # by stage name
     windows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # see ``parse_windows``
     windows_marks: Mapping[str, Mark] = field(default_factory=dict)
+    accept: AcceptRule | None = None
 
 
 def parse_spec(text: str | bytes, file: str) -> ClusterSpec:
@@ -105,9 +117,26 @@ def parse_spec(text: str | bytes, file: str) -> ClusterSpec:
         waves=waves,
         windows=parse_windows(fields, problems),
         windows_marks=_keys(fields, "windows"),
+        accept=_accept(fields.get("accept"), problems),
     )
     problems.check()
     return spec
+
+
+def _accept(node: Node | None, problems: Problems) -> AcceptRule | None:
+    if node is None:
+        return None
+    known = ("selector", "disk", "at_most", "with_data")
+    fields = Fields(node, "accept", known, problems)
+    fields.require("disk", "at_most")
+    disk = fields.get("disk")
+    return AcceptRule(
+        mark=node.mark,
+        selector=fields.text("selector"),
+        disk=_disk(disk, problems) if disk is not None else DiskRule(),
+        at_most=fields.integer("at_most", 0, least=1),
+        with_data=fields.boolean("with_data"),
+    )
 
 
 def _keys(fields: Fields, section: str) -> Mapping[str, Mark]:
