@@ -17,11 +17,14 @@ class AuditService:
         Rows say a machine's name too, where it is still known.
         """
         rows = self._inventory.audit(before=before, subject=self._id_of(subject), limit=limit)
-        known = self._inventory.machines_by_id(sorted({row["subject"] for row in rows}))
-        names = {view.id: view.name for view in known}
-        return [
-            {**row, "at": iso_utc(row["at"]), "name": names.get(row["subject"], "")} for row in rows
-        ]
+        names = {subject: self._name_of(subject) for subject in {row["subject"] for row in rows}}
+        return [{**row, "at": iso_utc(row["at"]), "name": names[row["subject"]]} for row in rows]
+
+    def _name_of(self, subject: str) -> str:
+        try:
+            return self._inventory.machine(subject).name
+        except NotFoundError:
+            return ""  # a run, a plan, a cluster, or a machine that was forgotten since
 
     def _id_of(self, subject: str) -> str:
         try:

@@ -1,7 +1,7 @@
 """Runs: begun in one transaction, driven here, settled when they end, resumed after a crash."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,9 @@ from rackwright.inventory.values import RunView as RunRecord
 
 log = structlog.get_logger(__name__)
 OPERATOR = "operator"
+
+
+Order = Callable[[Runner], Coroutine[Any, Any, None]]
 
 
 class NotAcceptedError(OperatorError):
@@ -133,40 +136,36 @@ class RunService:
                 fingerprint=self._plans.fingerprint_of(plan),
             )
         )
-        await self._drive(begun.id, plan, artifacts, retry=False)
+        await self._drive(begun.id, plan, artifacts, None)
         return self.show(begun.id)
 
     async def resume(self, run_id: str) -> dict[str, Any]:
         """Drive on a run that its controller left; retry the failures of one that has ended."""
-        if run_id in self._live:
-            return self.show(run_id)
-        view = self._inventory.run(run_id)
-        if view.status == RunStatus.SUCCEEDED:
-            raise OperatorError(f"run {run_id} has succeeded: there is nothing to resume")
-        plan = self._plans.get(view.plan_digest)
-        artifacts = self._artifacts.of_plan(plan.artifacts)
-        await self._inventory.resume_run(run_id, actor=OPERATOR)
-        await self._drive(run_id, plan, artifacts, retry=is_over(view))
+        if run_id not in self._live:
+            is_retry = is_over(self._inventory.run(run_id))
+            await self._take_up(run_id, _retry("") if is_retry else None)
         return self.show(run_id)
 
     async def cancel(self, run_id: str) -> dict[str, Any]:
-        await self._take_up(run_id)
-        await self._running(run_id).cancel(by=OPERATOR)
+        await self._give(run_id, lambda runner: runner.cancel(by=OPERATOR))
         return await self._audited(run_id, "cancel", {})
 
     async def pause(self, run_id: str, *, paused: bool) -> dict[str, Any]:
-        await self._running(run_id).pause(paused, by=OPERATOR)
+        await self._give(run_id, lambda runner: runner.pause(paused, by=OPERATOR))
         return await self._audited(run_id, "pause" if paused else "unpause", {})
 
     async def retry(self, run_id: str, machine: str) -> dict[str, Any]:
         """Failed tasks again, in a live run or one that has ended."""
-        if run_id in self._live:
-            await self._running(run_id).retry(machine, by=OPERATOR)
-            return await self._audited(run_id, "retry", {"machine": machine})
-        return await self.resume(run_id)
+        await self._give(run_id, _retry(machine), reopens=True)
+        return await self._audited(run_id, "retry", {"machine": machine})
 
     async def skip(self, run_id: str, machine: str, stage: str, reason: str) -> dict[str, Any]:
-        await self._running(run_id).skip(stage, machine, by=OPERATOR, reason=reason)
+        """Count a task as done. What it blocked goes on, in a run that has ended too."""
+        await self._give(
+            run_id,
+            lambda runner: runner.skip(stage, machine, by=OPERATOR, reason=reason),
+            reopens=True,
+        )
         detail = {"machine": machine, "stage": stage, "reason": reason}
         return await self._audited(run_id, "skip", detail)
 
@@ -174,13 +173,17 @@ class RunService:
         self, run_id: str, stage: str, *, approved: bool, reason: str
     ) -> dict[str, Any]:
         """Answer an approval. Raises OperatorError where none is waited for, or it was answered."""
-        await self._running(run_id).decide(stage, approved, by=OPERATOR, reason=reason)
+        await self._give(
+            run_id, lambda runner: runner.decide(stage, approved, by=OPERATOR, reason=reason)
+        )
         action = "approve" if approved else "reject"
         return await self._audited(run_id, action, {"stage": stage, "reason": reason})
 
     async def set_limit(self, run_id: str, name: str, capacity: int, reason: str) -> dict[str, Any]:
         """Raises OperatorError for a limit that the run does not have."""
-        await self._running(run_id).set_limit(name, capacity, by=OPERATOR, reason=reason)
+        await self._give(
+            run_id, lambda runner: runner.set_limit(name, capacity, by=OPERATOR, reason=reason)
+        )
         detail = {"limit": name, "capacity": capacity, "reason": reason}
         return await self._audited(run_id, "limit", detail)
 
@@ -228,7 +231,7 @@ class RunService:
     # driving --------------------------------------------------------------------------------------
 
     async def _drive(
-        self, run_id: str, plan: Plan, artifacts: Mapping[str, Artifact], *, retry: bool
+        self, run_id: str, plan: Plan, artifacts: Mapping[str, Artifact], first: Order | None
     ) -> None:
         try:
             await self._boot.serve_for([machine.id for machine in plan.machines])
@@ -248,7 +251,7 @@ class RunService:
             snapshot=snapshot,
             may_act=self._inventory.may_act,
         )
-        asked = asyncio.create_task(runner.retry(by=OPERATOR)) if retry else None
+        asked = asyncio.ensure_future(first(runner)) if first is not None else None
         await asyncio.sleep(0)  # the order is in before the run begins
         task = asyncio.create_task(self._to_the_end(run_id, plan, runner), name=f"run {run_id}")
         self._live[run_id] = _Live(runner, plan, task)
@@ -335,10 +338,30 @@ class RunService:
             raise OperatorError(f"run {run_id} {state}", hint=f"rackwright run resume {run_id}")
         return live.runner
 
-    async def _take_up(self, run_id: str) -> None:
-        """A run that its controller left must be driven to be cancelled."""
-        if run_id not in self._live and not is_over(self._inventory.run(run_id)):
-            await self.resume(run_id)
+    async def _give(self, run_id: str, order: Order, *, reopens: bool = False) -> None:
+        """An order, whatever the run is doing: one that its controller left is taken up with it.
+        One that has ended only takes what ``reopens`` it."""
+        live = self._live.get(run_id)
+        if live is not None:
+            await order(live.runner)
+        elif reopens or not is_over(self._inventory.run(run_id)):
+            await self._take_up(run_id, order)
+        else:
+            self._running(run_id)
+
+    async def _take_up(self, run_id: str, first: Order | None) -> None:
+        """Drive a run that nobody drives; ``first`` is in before anything starts."""
+        view = self._inventory.run(run_id)
+        if view.status == RunStatus.SUCCEEDED:
+            raise OperatorError(f"run {run_id} has succeeded: there is nothing to resume")
+        plan = self._plans.get(view.plan_digest)
+        artifacts = self._artifacts.of_plan(plan.artifacts)
+        await self._inventory.resume_run(run_id, actor=OPERATOR)
+        await self._drive(run_id, plan, artifacts, first)
+
+
+def _retry(machine: str) -> Order:
+    return lambda runner: runner.retry(machine, by=OPERATOR)
 
 
 def _journaled(view: RunView) -> Journaled:

@@ -139,6 +139,56 @@ def test_skip_counts_a_failed_task_as_done_with_its_reason(rack: Controller) -> 
     assert states["b", "make"] == "skipped"
 
 
+ASKING = """\
+groups: {{workers: {{from: pools.workers}}}}
+stages:
+  make: {{use: test/steps#make, on: all, params: {{dir: {world}}}}}
+  seal:
+    {{use: test/steps#seal, on: all, params: {{dir: {world}}}, needs: [make], approve: seal it?}}
+"""
+
+
+def asking(rack: Controller) -> Path:
+    path = rack.content / "workflows" / "asking.yaml"
+    path.write_text(ASKING.format(world=rack.world))
+    return rack.spec(workflow="asking")
+
+
+def why(rack: Controller, machine: str, stage: str) -> str:
+    rows = rack.ok("run", "explain", machine, "-o", "json").json
+    return str(next(row["why"] for row in rows if row["stage"] == stage))
+
+
+def test_a_stage_waits_for_an_operator_who_may_refuse_and_be_asked_again(rack: Controller) -> None:
+    with rack.client() as client:
+        run = start(client, plan_of(client, asking(rack)))
+        until(lambda: "waits for approval: seal it?" in why(rack, "a", "seal"))
+        assert rack.run("run", "approve", "make").code == 2
+        rack.ok("run", "reject", "seal", "--reason", "too early")
+        until_status(client, run, "failed")
+        assert "the approval of seal was refused" in why(rack, "a", "seal")
+        client.post(f"/v1/runs/{run}/retry", {"machine": ""})
+        until(lambda: "waits for approval: seal it?" in why(rack, "a", "seal"))
+        rack.ok("run", "approve", "seal", "--reason", "now")
+        until_status(client, run, "succeeded")
+    told = [e for e in rack.ok("events", "-o", "json").json if e["kind"] == "approval"]
+    assert [e["status"] for e in told] == ["asked", "refused", "asked", "approved"]
+    actions = [row["action"] for row in rack.ok("audit", "-o", "json").json]
+    assert {"run.approve", "run.reject", "run.retry"} <= set(actions)
+
+
+def test_skip_takes_up_what_a_failure_blocked_in_a_run_that_has_ended(rack: Controller) -> None:
+    rack.fail("b")
+    assert rack.run("cluster", "apply", rack.spec(), "--yes").code == 3
+    (rack.world / "fail-b").unlink()
+    with rack.client() as client:
+        run = client.get("/v1/runs")["items"][0]["id"]
+        rack.ok("run", "skip", "b", "make", "--reason", "done by hand")
+        until_status(client, run, "succeeded")
+    assert (rack.world / "b.seal").exists()
+    assert "run.skip" in [row["action"] for row in rack.ok("audit", "-o", "json").json]
+
+
 def test_a_stale_plan_is_refused(rack: Controller) -> None:
     plan = rack.home / "plan.json"
     rack.ok("cluster", "plan", rack.spec(), "--out", plan)
