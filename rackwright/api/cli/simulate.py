@@ -100,22 +100,13 @@ def _telling_mistakes() -> Iterator[None]:
 
 
 def _limits(texts: Sequence[str]) -> "LimitConfig":
-    from rackwright.engine.plan.inputs import LimitConfig
+    """As in RACKWRIGHT_LIMITS; nothing bounds the image server unless it is said."""
+    from rackwright.engine.plan.inputs import parse_limits
 
-    found = dict(map(_limit, texts))
-    return LimitConfig(
-        bmc=found.get("bmc", 1),
-        rack=found.get("rack", 0),
-        site=found.get("site", 0),
-        image_server=found.get("image_server", 0),
-    )
-
-
-def _limit(text: str) -> tuple[str, int]:
-    kind, _, amount = text.partition("=")
-    if kind not in ("bmc", "rack", "site", "image_server") or not amount.isdecimal():
-        raise typer.BadParameter(f"'{text}' is no limit", param_hint="--limit")
-    return kind, int(amount)
+    try:
+        return parse_limits(",".join(("image_server=0", *texts)))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--limit") from error
 
 
 def as_data(found: "Simulated") -> dict[str, Any]:
