@@ -21,6 +21,7 @@ def measured(*, quick: bool, rounds: int) -> list[Row]:
     for size in ("1000", large) if quick else ("1000", "10000", large):
         rows += repeated(rounds, "scheduler_durable_bench.py", size, "--json")
     rows += repeated(rounds, "resume_bench.py", large)
+    rows += repeated(rounds, "simulate_bench.py", large)
     rows += repeated(rounds, "journal_floor.py", large)
     machines, kills = ("500", "10") if quick else ("10000", "200")
     rows += child("storm.py", "--machines", machines, "--kills", kills)
@@ -107,6 +108,8 @@ def _judged(row: Row) -> Row:
             ("wall_s", "<= 12 s", 12, False),
             ("peak_rss_mb", "<= 400 MB", 400, False),
         ]
+    elif name.startswith("simulate ") and row.get("machines") == LARGE:
+        budgets = [("wall_s", "<= 12 s", 12, False), ("peak_rss_mb", "<= 400 MB", 400, False)]
     elif name.startswith("resume after SIGKILL"):
         budgets = [("wall_s", "<= 5 s", 5, False)]
     elif name.startswith("compile "):

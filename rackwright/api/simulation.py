@@ -112,6 +112,7 @@ def simulate(wanted: Simulation) -> Simulated:
         inventory = Inventory.open(folder)
         stack.callback(inventory.close)
         ran = asyncio.run(_run(wanted, library, plan, rules if wanted.rules else None, inventory))
+        collect_rarely()  # the runner and its executor know each other
         begun = time.perf_counter()
         hashed = _Hashed(ran.journal)
         told = _explained(report(plan, hashed), plan, ran.silent)

@@ -110,11 +110,15 @@ def _limits(texts: Sequence[str]) -> "LimitConfig":
 
 
 def as_data(found: "Simulated") -> dict[str, Any]:
-    """Everything, for JSON and YAML; failures are counted by cause."""
+    """Everything, for JSON and YAML; failures are counted by cause, and each is listed."""
     from rackwright.api.owner.reports import report_view
 
     return {
         **report_view(found.report),
+        "failed": [
+            {"machine": f.machine_name, "stage": f.stage, "attempt": f.attempt, "error": f.error}
+            for f in found.report.failures
+        ],
         "run": found.run_id,
         "faults_may_strike": list(found.hits),
         "journal_sha256": found.journal_digest,

@@ -83,7 +83,7 @@ from rackwright.engine.schedule.topology import Topology
 
 GRACE_S: Final = 90.0  # an executor ends an attempt by itself; longer than it takes to stop one
 CHUNK: Final = 32_768  # facts in one append
-SNAPSHOT_FACTS: Final = 250_000  # facts between snapshots: what a restart may have to fold
+SNAPSHOT_FACTS: Final = 500_000  # facts between snapshots: what a restart may have to fold
 
 _make = tuple.__new__
 

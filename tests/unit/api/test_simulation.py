@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rackwright.api.cli.simulate import as_data
 from rackwright.api.simulation import Simulated, Simulation, simulate
 from rackwright.engine.errors import OperatorError
 from rackwright.engine.schedule.events import RunStatus
@@ -52,6 +53,13 @@ def test_with_faults_exactly_the_injected_fail_and_each_says_why() -> None:
     }
     assert all("injected" in f.error for f in found.report.failures)
     assert found.hits[:2] == (2, 1)
+    listed = as_data(found)["failed"]
+    assert [(f["machine"], f["stage"]) for f in listed] == [
+        ("n6", "join"),
+        ("n9", "join"),
+        ("n7", "last"),
+    ]
+    assert all("f.yaml:" in f["error"] for f in listed)
 
 
 def test_another_seed_is_another_run() -> None:
