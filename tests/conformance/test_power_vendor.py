@@ -21,12 +21,12 @@ from tests.conformance.certificates import Identity, make_identity
 from tests.conformance.vendor_redfish import Manners, VendorRedfish
 
 BRISK = Timing(
-    connect_timeout_s=3.0,
-    request_timeout_s=3.0,
-    action_answer_s=2.0,
-    read_deadline_s=12.0,
-    action_deadline_s=12.0,
-    unanswered_s=2.0,
+    connect_timeout_s=6.0,
+    request_timeout_s=6.0,
+    action_answer_s=5.0,
+    read_deadline_s=25.0,
+    action_deadline_s=25.0,
+    unanswered_s=5.0,
     lag_s=0.5,
     transition_s=1.0,
     poll_s=0.1,

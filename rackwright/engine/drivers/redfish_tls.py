@@ -91,7 +91,15 @@ class PinnedAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"https": Pool}
 
     def send(self, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
-        """As requests does it, but a body without an end is not read to its end."""
+        """As requests does it, but a body without an end is not read to its end, and no connection
+        is used twice: sushy asks for each to be closed (``Connection: close``), and a service that
+        does so without saying it again would lose what comes next, a power action too."""
+        try:
+            return self._send(request, *args, **kwargs)
+        finally:
+            self.poolmanager.clear()
+
+    def _send(self, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
         response = super().send(request, *args, **(kwargs | {"stream": True}))
         pieces: list[bytes] = []
         size_bytes = 0
