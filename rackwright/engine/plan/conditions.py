@@ -25,7 +25,7 @@ ENROLLED: Final = (
     *("firmware", "product"),
 )
 DISCOVERED: Final = ("architecture", "cpu_count", "drive_count", "memory_bytes", "memory_gib")
-UNKNOWN: Final = "unknown"
+UNKNOWN: Final = {"unknown": True}  # as no value of a machine is written
 
 
 def check_conditions(resolved: Resolved, problems: Problems) -> None:
@@ -45,7 +45,9 @@ class Conditions:
 
     def __init__(self, resolved: Resolved) -> None:
         self._conditional = [one for one in resolved.stages.values() if one.stage.when is not None]
-        self._decided: dict[tuple[str, str], bool] = {}
+        self._decided: dict[tuple[str, str, str], bool] = {}
+        self._facts_used = self._used()
+        self._alike: dict[str, frozenset[str]] = {}  # by all values that are read anywhere
 
     def left_out(self, machine: Machine) -> frozenset[str]:
         """Stages whose ``when`` is false for the machine.
@@ -55,13 +57,20 @@ class Conditions:
         """
         if not self._conditional:
             return frozenset()
-        names = {"machine": _OfMachine(machine), "facts": _Facts(machine)}
-        return frozenset(
-            one.stage.name for one in self._conditional if not self._holds(one, machine, names)
-        )
+        values = repr(facts_of(machine, self.facts_used()))
+        if values not in self._alike:
+            names = {"machine": _OfMachine(machine), "facts": _Facts(machine)}
+            found = frozenset(
+                one.stage.name for one in self._conditional if not self._holds(one, machine, names)
+            )
+            self._alike[values] = found
+        return self._alike[values]
 
     def facts_used(self) -> tuple[Path, ...]:
         """What of a machine is read anywhere, sorted."""
+        return self._facts_used
+
+    def _used(self) -> tuple[Path, ...]:
         paths = {
             path
             for one in self._conditional
@@ -76,9 +85,11 @@ class Conditions:
             return True
         try:
             read = [value_at(names, path) for path in when.paths if path[0] != "params"]
-            key = (one.stage.name, repr(read))
+            seen = repr(read)
         except UnknownFactError:
-            key = (one.stage.name, f"machine {machine.id}")
+            seen = f"machine {machine.id}"
+        reads_params = any(path[0] == "params" for path in when.paths)
+        key = (when.text, one.stage.name if reads_params else "", seen)
         if key not in self._decided:
             self._decided[key] = self._decide(one, machine, {**names, "params": one.params})
         return self._decided[key]
