@@ -323,9 +323,14 @@ class Runner:
 
     def _take_decision(self, turn: Turn, order: Order) -> None:
         """The first answer counts; what comes later is told so."""
-        turn.orders.append(order)
         answer = order.event
-        if isinstance(answer, Decided) and self._board.holds[answer.hold] == b.CLOSED:
+        if not isinstance(answer, Decided):
+            raise TypeError("no answer to an approval")
+        if self._board.holds[answer.hold] != b.CLOSED:
+            if order.done is not None and not order.done.done():
+                order.done.set_exception(OperatorError("somebody else answered first"))
+        else:
+            turn.orders.append(order)
             turn.tell(self._holds.decided_fact(answer, turn.at, order.by, order.reason))
             self._scheduler.feed(answer)
 

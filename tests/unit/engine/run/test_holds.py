@@ -138,6 +138,26 @@ def test_a_restart_keeps_the_question_and_its_deadline() -> None:
     asyncio.run(main())
 
 
+def test_of_two_answers_at_once_the_second_is_told() -> None:
+    rig = Rig(asking())
+
+    async def main() -> tuple[list[object], RunStatus]:
+        runner = rig.runner()
+        answers = [
+            asyncio.create_task(runner.decide("erase", True, by="one")),
+            asyncio.create_task(runner.decide("erase", False, by="two", reason="no")),
+        ]
+        await asyncio.sleep(0)
+        status = await runner.run()
+        return list(await asyncio.gather(*answers, return_exceptions=True)), status
+
+    (first, second), status = asyncio.run(main())
+    assert first is None
+    assert isinstance(second, OperatorError)
+    assert status is RunStatus.SUCCEEDED
+    assert approvals(rig.journal.facts) == [(1, Answer.APPROVED)]
+
+
 def test_an_approval_may_be_given_ahead() -> None:
     rig = Rig(asking())
     assert rig.run(first_orders=[(Decided(0, True), "operator", "")]) is RunStatus.SUCCEEDED
