@@ -12,7 +12,9 @@ from rackwright.engine.plan.model import Plan
 def context(
     scope: Scope, subject: Subject, attempt: int, *, files: Mapping[str, str], installing: bool
 ) -> dict[str, object]:
-    """``files``: name -> path on the machine. ``installing`` adds ``ssh``: the keys that the
+    """All but ``outputs``, which few name and which may be large: see ``outputs_values``.
+
+    ``files``: name -> path on the machine. ``installing`` adds ``ssh``: the keys that the
     operating system about to be written is reached and trusted by."""
     machine = scope.machine(subject)
     erasure = scope.erasure(machine.id)
@@ -25,7 +27,6 @@ def context(
         "run": {"id": scope.run_id},
         "stage": subject.stage.name,
         "attempt": attempt,
-        "outputs": outputs_values(scope.plan, scope.outputs()),
         "files": dict(files),
         "artifacts": {name: dict(about) for name, about in scope.artifacts(machine.id).items()},
         "controller": dict(scope.controller(machine.id)),

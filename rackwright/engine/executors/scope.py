@@ -85,6 +85,10 @@ class Scope:
     """Has this run itself powered the machine on, so that it may do so again?"""
     journaled: Journaled = field(default_factory=Journaled)
     fence: Fence = field(default_factory=NoFence)
+    _erasures: dict[str, Erasure] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._erasures.update((erasure.machine_id, erasure) for erasure in self.plan.erasures)
 
     def subject(self, task: int) -> Subject:
         stage_index, machine_index = divmod(task, len(self.plan.machines))
@@ -103,7 +107,7 @@ class Scope:
         return self.directory.machine(subject.planned.id)
 
     def erasure(self, machine_id: str) -> Erasure | None:
-        return next((e for e in self.plan.erasures if e.machine_id == machine_id), None)
+        return self._erasures.get(machine_id)
 
     def cluster_id(self) -> str:
         return self.directory.cluster_id(self.plan.cluster) if self.plan.cluster else ""

@@ -4,6 +4,7 @@ ours, then the role's own."""
 import shlex
 from collections.abc import Mapping, Sequence
 
+from rackwright.engine.executors.context import outputs_values
 from rackwright.engine.executors.scope import Scope, Subject
 from rackwright.engine.executors.shell.base import script
 from rackwright.engine.plan.model import PlannedStage
@@ -42,5 +43,8 @@ async def ready(
     paths = (chosen(subject.stage, "prelude", families), path)
     parts = []
     for source_id, text in (scope.role_script(subject.stage, p) for p in paths if p):
-        parts.append((await scope.render(source_id, text, values)).rstrip())
+        # A run of 10,000 machines has as many outputs: only who names them gets them.
+        outputs = outputs_values(scope.plan, scope.outputs()) if "outputs" in text else {}
+        given = {**values, "outputs": outputs}
+        parts.append((await scope.render(source_id, text, given)).rstrip())
     return with_prelude("\n".join(parts), directory)

@@ -28,7 +28,7 @@ from rackwright.engine.executors.ansible.play import Play
 from rackwright.engine.executors.ansible.redact import Redactor
 from rackwright.engine.executors.ansible.report import HostReport
 from rackwright.engine.executors.console import Consoles
-from rackwright.engine.executors.context import context
+from rackwright.engine.executors.context import context, outputs_values
 from rackwright.engine.executors.crew import Crew
 from rackwright.engine.executors.job import Job
 from rackwright.engine.executors.reach import Reach
@@ -156,6 +156,7 @@ class AnsibleExecutor:
         subject, number = job.subject, job.attempt.attempt
         values = context(self._scope, subject, number, files={}, installing=False)
         del values["params"], values["files"]
+        values["outputs"] = outputs_values(self._scope.plan, self._scope.outputs())
         seat = Seat(
             subject.task,
             number,
