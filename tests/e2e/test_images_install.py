@@ -1,4 +1,7 @@
-"""The image role on QEMU machines: BIOS beside a foreign drive, UEFI with 4096-byte sectors."""
+"""The image role on a QEMU machine with BIOS, beside a foreign drive: what it refuses to touch.
+
+UEFI, 4096-byte sectors and a wiped NVRAM are told by the virtual rack's story.
+"""
 
 import hashlib
 import json
@@ -233,6 +236,13 @@ def test_bios_install_beside_a_foreign_drive(
         multipath = vm.run(choose(given, paths, "0x5000"))
         assert multipath.stdout.strip() == "sda"
 
+        bad = values(controller, found, "i-bad")
+        bad["artifacts"]["image/debian-12"]["files"]["rootfs.ext4.zst"]["sha256"] = "0" * 64
+        damaged = vm.role(f"{INSTALL}/apply.sh", bad)
+        assert damaged.status == 1
+        assert "the drive was wiped" in damaged.stderr
+        assert vm.run("wipefs -n /dev/vdb").stdout == ""
+
         # killed while it writes, then once more from the start
         script = rendered(f"{INSTALL}/apply.sh", given)
         interrupted = vm.run(
@@ -249,35 +259,3 @@ def test_bios_install_beside_a_foreign_drive(
         assert evidence["boot_id"] != first_boot
         assert vm.run("stat -c %U:%a ~ops/.ssh/authorized_keys").stdout.strip() == "ops:600"
     assert file_digest(foreign) == foreign_digest
-
-
-def test_uefi_install_on_large_sectors_survives_wiped_nvram(
-    tmp_path: Path, ramdisk: Artifact, controller: Controller
-) -> None:
-    model = "nvme,logical_block_size=4096,physical_block_size=4096"
-    devices = drive(tmp_path / "fast.img", model)
-    with machine(controller, tmp_path, devices=devices, uefi=True, ramdisk=ramdisk) as vm:
-        facts = discovered(vm, any_values())
-        (found,) = facts["drives"]
-        assert facts["firmware"] == "uefi"
-        assert (found["transport"], found["sector_bytes"]) == ("nvme", 4096)
-        given = values(controller, found, "i-uefi")
-
-        bad = values(controller, found, "i-bad")
-        bad["artifacts"]["image/debian-12"]["files"]["rootfs.ext4.zst"]["sha256"] = "0" * 64
-        damaged = vm.role(f"{INSTALL}/apply.sh", bad)
-        assert damaged.status == 1
-        assert "the drive was wiped" in damaged.stderr
-        assert vm.run("wipefs -n /dev/nvme0n1").stdout == ""
-
-        applied = vm.role(f"{INSTALL}/apply.sh", given)
-        assert applied.status == 0, applied.stderr
-        order = vm.run("efibootmgr").stdout
-        (entry,) = (line for line in order.splitlines() if "Rackwright" in line)
-        assert f"BootOrder: {entry[4:8]}" in order
-
-    (tmp_path / "vars.fd").unlink()
-    with machine(controller, tmp_path, devices=devices, uefi=True) as vm:
-        evidence = installed_is_proven(vm, given, found)
-        assert evidence["firmware"] == "uefi"
-        assert evidence["drive_sector_bytes"] == 4096

@@ -173,7 +173,6 @@ def machine(
     home: Path,
     *,
     devices: Sequence[str],
-    uefi: bool = False,
     ramdisk: Artifact | None = None,
 ) -> Iterator[Vm]:
     """A machine that is up: in the ramdisk if one is given, else in what its drives hold."""
@@ -181,19 +180,23 @@ def machine(
     console = home / "console.log"
     command = [
         *("qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"),
-        *("-m", "2048", "-display", "none", "-nodefaults", "-serial", f"file:{console}"),
+        # Room for a second CPU keeps the guest's memory barriers: docs/decisions/0007.
+        *(
+            "-smp",
+            "1,maxcpus=2",
+            "-m",
+            "2048",
+            "-display",
+            "none",
+            "-nodefaults",
+            "-serial",
+            f"file:{console}",
+        ),
         *("-smbios", f"type=1,uuid={UUID},serial={SERIAL}"),
         *("-netdev", f"user,id=n0,restrict=off,hostfwd=tcp:127.0.0.1:{port}-:22"),
         *("-device", f"virtio-net-pci,netdev=n0,mac={MAC},romfile="),
         *devices,
     ]
-    if uefi:
-        variables = home / "vars.fd"
-        if not variables.exists():
-            variables.write_bytes(Path("/usr/share/OVMF/OVMF_VARS_4M.fd").read_bytes())
-        code = "/usr/share/OVMF/OVMF_CODE_4M.fd"
-        command += ["-drive", f"if=pflash,format=raw,readonly=on,file={code}"]
-        command += ["-drive", f"if=pflash,format=raw,file={variables}"]
     if ramdisk:
         cmdline = (
             "console=ttyS0,115200n8 mitigations=off "
