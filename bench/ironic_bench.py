@@ -13,7 +13,7 @@ THEIRS: Final = "OpenStack Ironic: enrol, manage, provide, deploy"
 
 
 def measured(*, quick: bool, rounds: int) -> list[Row]:
-    few, many = (20, 200) if quick else (100, 2000)
+    few, many = (20, 200) if quick else (100, 1000)
     contestants = [
         Contestant(
             OURS,

@@ -10,11 +10,13 @@ import contextlib
 import ctypes
 import json
 import os
+import select
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -67,6 +69,35 @@ class _Watch:
             self.peak_pages = max(self.peak_pages, sum(map(_pages, self.tree())))
 
 
+@dataclass(slots=True)
+class _Heard:
+    """A contestant's output, with its marks taken out as they come."""
+
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=10_000))
+    marks: list[tuple[float, float]] = field(default_factory=list)
+    said: dict[str, Any] = field(default_factory=dict)
+
+    def listen(self, stream: Iterable[str] | None, watch: _Watch) -> None:
+        """Until the last process that holds the pipe has gone."""
+        for line in stream or ():
+            self.add(line, watch)
+
+    def add(self, line: str, watch: _Watch) -> None:
+        if not line.startswith(("@begin", "@end")):
+            self.lines.append(line)
+            return
+        self.marks.append((time.perf_counter(), watch.cpu_s()))
+        if line.startswith("@end "):
+            self.said |= json.loads(line.removeprefix("@end "))
+
+    def between(self) -> tuple[float, float] | None:
+        """Wall and CPU seconds from mark to mark, None without both."""
+        if len(self.marks) != 2:
+            return None
+        (began, before), (ended, after) = self.marks
+        return ended - began, after - before
+
+
 def measure(
     command: Sequence[str | Path],
     *,
@@ -78,8 +109,7 @@ def measure(
 
     Raises ``ContestantError`` when it exits other than 0 or runs for longer than ``timeout_s``.
     """
-    # what a command detaches comes back to us, and its CPU time with it
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _adopt_orphans(True)  # what a command detaches comes to us, and its CPU time with it
     watch = _Watch(frozenset(_children(os.getpid())))
     spent_before, began = watch.cpu_s(), time.perf_counter()
     sampler = threading.Thread(target=watch.sample, daemon=True)
@@ -95,45 +125,45 @@ def measure(
         errors="replace",
         start_new_session=True,
     )
-    late = threading.Timer(timeout_s, _end_tree, (watch,))
-    late.start()
-    marks: list[tuple[float, float]] = []
-    said: dict[str, Any] = {}
-    lines: list[str] = []
+    heard = _Heard()
+    listener = threading.Thread(target=heard.listen, args=(child.stdout, watch), daemon=True)
+    listener.start()
+    ended = False
     try:
-        assert child.stdout is not None
-        for line in child.stdout:
-            if line.startswith(("@begin", "@end")):
-                marks.append((time.perf_counter(), watch.cpu_s()))
-                said |= json.loads(line.removeprefix("@end")) if line.startswith("@end ") else {}
-            else:
-                lines.append(line)
-            if len(lines) > 20_000:
-                del lines[:10_000]
-        status = child.wait()
-        whole_s = time.perf_counter() - began
-        on_time = late.is_alive()
+        ended = _ends(child.pid, timeout_s)
     finally:
-        late.cancel()
-        _end_tree(watch)
+        whole_s = time.perf_counter() - began
+        if ended:
+            child.wait()
+        _end_tree(watch)  # or what was left behind would keep the pipe open
+        child.wait()
+        listener.join(5)
         watch.ended.set()
         sampler.join()
+        if child.stdout is not None:
+            child.stdout.close()
+        _adopt_orphans(False)
     whole_cpu_s = watch.cpu_s() - spent_before
-    if status or not on_time:
-        why = f"exit {status}" if on_time else f"no end within {timeout_s:.0f} s"
-        raise ContestantError(f"{why}: {''.join(lines)[-1500:]}")
-    (first, cpu_first), (last, cpu_last) = (
-        marks if len(marks) == 2 else ((0.0, 0.0), (whole_s, whole_cpu_s))
-    )
-    return Measured(
-        last - first,
-        cpu_last - cpu_first,
-        watch.peak_pages * PAGE >> 20,
-        whole_s,
-        whole_cpu_s,
-        said,
-        "".join(lines),
-    )
+    if not ended or child.returncode:
+        why = f"exit {child.returncode}" if ended else f"no end within {timeout_s:.0f} s"
+        raise ContestantError(f"{why}: {''.join(heard.lines)[-1500:]}")
+    wall_s, cpu_s = heard.between() or (whole_s, whole_cpu_s)
+    peak_mb = watch.peak_pages * PAGE >> 20
+    output = "".join(heard.lines)
+    return Measured(wall_s, cpu_s, peak_mb, whole_s, whole_cpu_s, heard.said, output)
+
+
+def _ends(pid: int, timeout_s: float) -> bool:
+    """To the millisecond, which ``Popen.wait`` with a limit is not."""
+    process = os.pidfd_open(pid)
+    try:
+        return bool(select.select([process], [], [], timeout_s)[0])
+    finally:
+        os.close(process)
+
+
+def _adopt_orphans(wanted: bool) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0)
 
 
 @contextlib.contextmanager
