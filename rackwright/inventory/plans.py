@@ -43,7 +43,10 @@ def get(connection: Connection, digest: str) -> PlanRecord:
     )
     rows = connection.execute(select(PLAN).where(condition).limit(2)).mappings().all()
     if not rows:
-        raise NotFoundError(f"no plan has the digest {digest!r}", hint="rackwright plan list")
+        hint = "give at least 8 of its digits: " if exact else ""
+        raise NotFoundError(
+            f"no plan has the digest {digest!r}", hint=f"{hint}rackwright plan list"
+        )
     if len(rows) > 1:
         raise AmbiguousError(f"several plans begin with {digest!r}", hint="give more of the digest")
     stored = rows[0]["document"]

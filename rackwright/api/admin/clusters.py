@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter
+from pydantic import BaseModel, Field
 
 from rackwright.api.admin.access import Owner
 
@@ -27,6 +28,18 @@ async def list_segments(owner: Owner) -> dict[str, Any]:
 @router.get("/workflows")
 async def list_workflows(owner: Owner) -> dict[str, Any]:
     return {"items": [{"name": name} for name in owner.plans.workflow_names()]}
+
+
+class WorkflowText(BaseModel):
+    name: str = Field(max_length=100)
+    text: str = Field(max_length=4 * 1024 * 1024)
+    filename: str = Field(min_length=1, max_length=4096)
+
+
+@router.post("/workflows/check")
+async def check_workflow_text(owner: Owner, body: WorkflowText) -> dict[str, Any]:
+    """As below, of a workflow that lies in no content directory (yet)."""
+    return owner.plans.check_workflow(body.name, body.text, body.filename)
 
 
 @router.get("/workflows/{name}")

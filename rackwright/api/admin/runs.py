@@ -20,12 +20,18 @@ class RunRequest(BaseModel):
     accept: str = ""
 
 
+class Cancel(BaseModel):
+    reason: str = ""
+
+
 class Pause(BaseModel):
     paused: bool = True
+    reason: str = ""
 
 
 class Retry(BaseModel):
     machine: str = ""
+    reason: str = ""
 
 
 class Skip(BaseModel):
@@ -50,7 +56,8 @@ class Limit(BaseModel):
 
 @router.post("/runs", status_code=201)
 async def start(owner: Owner, body: RunRequest) -> dict[str, Any]:
-    """Reserve the plan's machines and start its run, unless the plan has gone stale."""
+    """Reserve the plan's machines and start its run, unless the plan has gone stale. Answers, as
+    all orders do, without what grows with the number of machines."""
     return await owner.runs.start(body.plan_digest, accepted=body.accept)
 
 
@@ -100,18 +107,18 @@ async def resume(owner: Owner, run_id: str) -> dict[str, Any]:
 
 
 @router.post("/runs/{run_id}/cancel")
-async def cancel(owner: Owner, run_id: str) -> dict[str, Any]:
-    return await owner.runs.cancel(run_id)
+async def cancel(owner: Owner, run_id: str, body: Cancel | None = None) -> dict[str, Any]:
+    return await owner.runs.cancel(run_id, body.reason if body is not None else "")
 
 
 @router.post("/runs/{run_id}/pause")
 async def pause(owner: Owner, run_id: str, body: Pause) -> dict[str, Any]:
-    return await owner.runs.pause(run_id, paused=body.paused)
+    return await owner.runs.pause(run_id, paused=body.paused, reason=body.reason)
 
 
 @router.post("/runs/{run_id}/retry")
 async def retry(owner: Owner, run_id: str, body: Retry) -> dict[str, Any]:
-    return await owner.runs.retry(run_id, body.machine)
+    return await owner.runs.retry(run_id, body.machine, body.reason)
 
 
 @router.post("/runs/{run_id}/skip")

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import typer
+from httpx2 import TransportError
 from rich.markup import escape
 
 from rackwright.api.cli import output, progress
 from rackwright.api.cli.client import Client
 from rackwright.api.cli.session import Exit, confirm
+
+PLAN_HINT = "pass --yes, or apply a plan file"
 
 
 def print_plan(plan: Mapping[str, Any]) -> None:
@@ -36,7 +39,7 @@ def apply_plan(
     if not (yes or erase_accepted):
         print_plan(plan)
         what = f"erases {erasures} disk(s)" if erasures else "erases no disk"
-        if not confirm(f"Apply this plan, which {what}?", yes=False):
+        if not confirm(f"Apply this plan, which {what}?", yes=False, hint=PLAN_HINT):
             raise typer.Exit(Exit.REFUSED)
     run = client.post(
         "/v1/runs", {"plan_digest": plan["digest"], "plan": plan["plan"], "accept": plan["digest"]}
@@ -47,7 +50,14 @@ def apply_plan(
 
 def finish(client: Client, run_id: str, *, machines: bool = True) -> dict[str, Any]:
     """Follow a run to its end and print what a person wants to know then."""
-    final = progress.follow(client, run_id, machines=machines)
+    try:
+        final = progress.follow(client, run_id, machines=machines)
+    except TransportError as error:
+        output.fail(
+            f"the controller went away: what became of run {run_id} is not known here",
+            f"`rackwright run show {run_id}` tells; `rackwright run resume {run_id}` takes it up",
+        )
+        raise typer.Exit(Exit.FAILED) from error
     counts = final["counts"]
     output.note(
         f"run {run_id} {final['status']}: {counts['changed']} changed, "
@@ -64,6 +74,6 @@ def finish(client: Client, run_id: str, *, machines: bool = True) -> dict[str, A
             output.note(f"  last lines of {failure['machine']}'s console:")
         for line in console[-20:]:
             output.err.print(f"  | {escape(line)}", soft_wrap=True)
-    if final["status"] not in ("succeeded",):
+    if final["status"] not in ("succeeded", "cancelled"):
         output.note(f"take it up again with: rackwright run resume {run_id}")
     return final

@@ -12,7 +12,7 @@ from rackwright.api.cli.execute import apply_plan
 from rackwright.api.cli.session import (
     Exit,
     OutputOption,
-    YesOption,
+    SureOption,
     confirm,
     read_text,
     session,
@@ -127,7 +127,7 @@ def show(name: str, fmt: OutputOption = output.Format.TABLE) -> None:
 @app.command("release")
 def release(
     names: Annotated[list[str], typer.Argument(help="Machines held back, active or failed.")],
-    yes: YesOption = False,
+    yes: SureOption = False,
 ) -> None:
     """Accept that a machine's disks hold data: makes it available. Erases nothing by itself.
 
@@ -174,7 +174,7 @@ def state(
 
 
 @app.command("forget")
-def forget(name: str, yes: YesOption = False) -> None:
+def forget(name: str, yes: SureOption = False) -> None:
     """Remove a machine from the inventory. The machine itself is not touched."""
     if not confirm(f"Forget {name}?", yes=yes):
         raise typer.Exit(Exit.REFUSED)
@@ -187,7 +187,7 @@ def forget(name: str, yes: YesOption = False) -> None:
 def power(
     action: Annotated[str, typer.Argument(help="status, on, off or reset")],
     name: str,
-    yes: YesOption = False,
+    yes: SureOption = False,
 ) -> None:
     """Ask for or change a machine's power through its BMC."""
     if action not in ("status", "on", "off", "reset"):
@@ -213,7 +213,7 @@ def discover(
         list[str] | None, typer.Argument(help="Machines; none: see --selector.")
     ] = None,
     selector: Selector = "",
-    yes: YesOption = False,
+    yes: SureOption = False,
     fmt: OutputOption = output.Format.TABLE,
 ) -> None:
     """Boot machines into the ramdisk and record their hardware. Writes to no disk."""

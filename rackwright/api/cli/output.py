@@ -119,7 +119,9 @@ def size(size_bytes: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as ``1h02m``, ``3m05s`` or ``12s``."""
+    """Seconds as ``1h02m``, ``3m05s``, ``12s`` or ``0.8s``."""
+    if 0.05 <= seconds < 9.95:
+        return f"{seconds:.1f}s"
     whole = int(seconds)
     if whole >= 3600:
         return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

@@ -92,7 +92,10 @@ def event_line(event: Mapping[str, Any]) -> str:
         case "intent":
             return f"{stamp} {where} intends to {event.get('detail') or event.get('status')}"
         case "asked":
-            return f"{stamp} operator: {event.get('detail')}"
+            about = f"{event.get('machine') or ''} {event.get('stage') or ''}".strip()
+            told = f"{event.get('detail')} {about}".strip()
+            reason = event.get("reason")
+            return f"{stamp} operator: {told}" + (f": {reason}" if reason else "")
         case "approval":
             said = str(event.get("status"))
             text = event.get("text") or event.get("reason") or ""

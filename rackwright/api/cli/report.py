@@ -3,13 +3,15 @@
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rackwright.api.cli import output
 from rackwright.api.cli.run import RunId, resolve
-from rackwright.api.cli.session import OutputOption, session
+from rackwright.api.cli.session import Exit, OutputOption, session
+from rackwright.api.cli.workflow import is_path
 
 SHOWN = 20  # causes in the table
 
@@ -53,6 +55,12 @@ def workflow_graph(
     style: Annotated[Style, typer.Option("--format", help="How it is drawn.")] = Style.TEXT,
 ) -> None:
     """Draw a workflow's stages; what they wait for stands at the arrows."""
+    if is_path(name):
+        output.fail(
+            f"{name!r} is no workflow's name",
+            f"its name is {Path(name).stem}; DIR/workflows/ is read with --content DIR",
+        )
+        raise typer.Exit(Exit.REFUSED)
     with session() as client:
         found = client.get(f"/v1/workflows/{name}/graph", style=style.value)
     sys.stdout.write(found["drawing"])
@@ -75,15 +83,24 @@ def print_report(told: Mapping[str, Any]) -> None:
             **stage,
             "took": output.elapsed(stage["started_at"], stage["ended_at"]),
             "work": output.duration(stage["total_s"]),
-            "p50": f"{stage['median_s']:.0f}s",
-            "p99": f"{stage['p99_s']:.0f}s",
+            "p50": output.duration(stage["median_s"]),
+            "p99": output.duration(stage["p99_s"]),
         }
         for stage in told["stages"]
     ]
     output.print_rows(
         rows,
         (
-            *("name", "machines", "changed", "satisfied", "skipped", "failed", "blocked"),
+            *(
+                "name",
+                "machines",
+                "changed",
+                "satisfied",
+                "skipped",
+                "failed",
+                "blocked",
+                "cancelled",
+            ),
             *("attempts", "took", "work", "p50", "p99", "slowest"),
         ),
     )

@@ -8,11 +8,12 @@ from rackwright.api.cli import output, progress
 from rackwright.api.cli.client import Client
 from rackwright.api.cli.execute import finish
 from rackwright.api.cli.machine import exit_code
-from rackwright.api.cli.session import Exit, OutputOption, YesOption, confirm, session
+from rackwright.api.cli.session import Exit, OutputOption, SureOption, confirm, session
 
 app = typer.Typer(no_args_is_help=True, help="Watch, resume, cancel and retry runs.")
 
 RunId = Annotated[str, typer.Argument(help="A run; default: the last one.", show_default=False)]
+ReasonOption = Annotated[str, typer.Option(help="Why; goes into the audit and the events.")]
 
 
 @app.command("list")
@@ -70,24 +71,26 @@ def resume(run: RunId = "", fmt: OutputOption = output.Format.TABLE) -> None:
 
 
 @app.command("cancel")
-def cancel(run: RunId = "", yes: YesOption = False) -> None:
+def cancel(run: RunId = "", reason: ReasonOption = "", yes: SureOption = False) -> None:
     """Start nothing more; end what runs."""
     with session() as client:
         run_id = resolve(client, run)
         if not confirm(f"Cancel run {run_id}?", yes=yes):
             raise typer.Exit(Exit.REFUSED)
-        client.post(f"/v1/runs/{run_id}/cancel")
+        client.post(f"/v1/runs/{run_id}/cancel", {"reason": reason})
     output.note(f"run {run_id} is being cancelled")
 
 
 @app.command("pause")
 def pause(
-    run: RunId = "", off: Annotated[bool, typer.Option("--off", help="Go on.")] = False
+    run: RunId = "",
+    off: Annotated[bool, typer.Option("--off", help="Go on.")] = False,
+    reason: ReasonOption = "",
 ) -> None:
     """Start nothing more until `--off`; what runs goes on."""
     with session() as client:
         run_id = resolve(client, run)
-        client.post(f"/v1/runs/{run_id}/pause", {"paused": not off})
+        client.post(f"/v1/runs/{run_id}/pause", {"paused": not off, "reason": reason})
     output.note(f"run {run_id} {'goes on' if off else 'is paused'}")
 
 
@@ -95,11 +98,12 @@ def pause(
 def retry(
     run: RunId = "",
     machine: Annotated[str, typer.Option(help="Only this machine.")] = "",
+    reason: ReasonOption = "",
 ) -> None:
     """Take failed tasks, and what they blocked, up again."""
     with session() as client:
         run_id = resolve(client, run)
-        client.post(f"/v1/runs/{run_id}/retry", {"machine": machine})
+        client.post(f"/v1/runs/{run_id}/retry", {"machine": machine, "reason": reason})
         raise typer.Exit(exit_code(finish(client, run_id, machines=False)))
 
 
@@ -122,7 +126,7 @@ def skip(
 @app.command("approve")
 def approve(
     stage: Annotated[str, typer.Argument(help="The stage that waits for approval.")],
-    reason: Annotated[str, typer.Option(help="Why; goes into the audit.")] = "",
+    reason: ReasonOption = "",
     run: Annotated[str, typer.Option(help="A run; default: the last one.")] = "",
 ) -> None:
     """Let a stage begin that waits for an operator. May be said ahead."""
@@ -153,7 +157,7 @@ def _decide(stage: str, run: str, *, approved: bool, reason: str) -> None:
 def limit(
     name: Annotated[str, typer.Argument(help="Such as image_server or rack:r7.")],
     capacity: Annotated[int, typer.Argument(min=0, help="0 starts nothing more that needs it.")],
-    reason: Annotated[str, typer.Option(help="Why; goes into the audit.")] = "",
+    reason: ReasonOption = "",
     run: Annotated[str, typer.Option(help="A run; default: the last one.")] = "",
 ) -> None:
     """Lower or raise a limit of a run under way. What runs goes on."""
@@ -166,7 +170,7 @@ def limit(
 
 
 @app.command("delete")
-def delete(run: str, yes: YesOption = False) -> None:
+def delete(run: str, yes: SureOption = False) -> None:
     """Delete a run's history. Installations and clusters stay recorded."""
     with session() as client:
         if not confirm(f"Delete the history of run {run}?", yes=yes):
@@ -193,6 +197,7 @@ def events(
             last = rows[-1]["seq"] if rows else after
             for event in client.events(f"/v1/events?run={run}", last_event_id=last):
                 _print_event(event, fmt)
+            output.note("the controller stopped")
 
 
 def _print_event(event: dict[str, Any], fmt: output.Format) -> None:

@@ -19,7 +19,7 @@ from httpx2 import TransportError
 from rackwright.api.cli import output
 from rackwright.api.cli.client import ApiError, Client, connect
 from rackwright.api.settings import Settings, SettingsError
-from rackwright.engine.errors import EngineError
+from rackwright.engine.errors import EngineError, OperatorError
 from rackwright.inventory.errors import InventoryError
 from rackwright.lab.errors import LabError
 
@@ -43,6 +43,8 @@ OutputOption = Annotated[
 YesOption = Annotated[
     bool, typer.Option("--yes", "-y", help="Accept the plan, with the disks that it erases.")
 ]
+
+SureOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 _settings: dict[str, Any] = {}
 
@@ -96,13 +98,13 @@ def run_guarded(command: Callable[[], None]) -> int:
         command()
     except ApiError as error:
         report_problem(error)
-        return Exit.REFUSED if error.status in (400, 409, 422, 428) else Exit.FAILED
+        return Exit.REFUSED if error.status in (400, 404, 409, 422, 428) else Exit.FAILED
     except SettingsError as error:
         output.fail(error.message, error.hint)
         return Exit.REFUSED
     except (EngineError, InventoryError, LabError) as error:
         output.fail(error.message, error.hint)
-        return Exit.FAILED
+        return Exit.REFUSED if isinstance(error, OperatorError) else Exit.FAILED
     except TransportError as error:
         output.fail(f"the owner's answer never came: {error}", "is it still running?")
         return Exit.FAILED
@@ -144,12 +146,12 @@ def report_problem(error: ApiError) -> None:
         output.fail(str(problem.get("message")), str(problem.get("hint") or ""))
 
 
-def confirm(question: str, *, yes: bool) -> bool:
-    """Ask on a terminal; without one only ``--yes`` accepts."""
+def confirm(question: str, *, yes: bool, hint: str = "pass --yes") -> bool:
+    """Ask on a terminal; without one only ``--yes`` accepts, which ``hint`` says."""
     if yes:
         return True
     if not sys.stdin.isatty():
-        output.fail("not accepted: no terminal to ask on", "pass --yes, or apply a plan file")
+        output.fail("not accepted: no terminal to ask on", hint)
         return False
     return typer.confirm(question, err=True)
 

@@ -34,6 +34,11 @@ class EventService:
     def __init__(self, inventory: Inventory, is_live: Callable[[str], bool]) -> None:
         self._inventory = inventory
         self._is_live = is_live
+        self._closed = asyncio.Event()
+
+    def close(self) -> None:
+        """End every stream: the owner stops, and whoever listens is to know at once."""
+        self._closed.set()
 
     def page(self, run: str, after: int, limit: int) -> list[dict[str, Any]]:
         names: dict[str, RunView] = {}
@@ -41,21 +46,21 @@ class EventService:
         return [self._view(event, names) for event in events]
 
     async def stream(self, run: str, after: int) -> AsyncIterator[dict[str, Any]]:
-        """From ``after`` on, for ever."""
+        """From ``after`` on, until the owner stops."""
         names: dict[str, RunView] = {}
-        while True:
+        while not self._closed.is_set():
             seen = self._inventory.feed.last_seq
             events = self._inventory.feed.events_after(after, run=run, limit=PAGE)
             for event in events:
                 after = event.seq
                 yield self._view(event, names)
             if len(events) < PAGE:
-                await self._inventory.feed.wait_for_new(seen)
+                await self._something_new(seen, None)
 
     async def of_run(self, run: str, after: int) -> AsyncIterator[dict[str, Any]]:
         """One run's, until it has ended or nobody drives it any more."""
         names: dict[str, RunView] = {}
-        while True:
+        while not self._closed.is_set():
             seen = self._inventory.feed.last_seq
             ends = is_over(self._inventory.run_head(run)) or not self._is_live(run)
             events = self._inventory.feed.events_after(after, run=run, limit=PAGE)
@@ -66,15 +71,20 @@ class EventService:
                 continue
             if ends:
                 return
-            await self._something_new(seen)
+            # A run can also stop without a last event; look again now and then.
+            await self._something_new(seen, LOOK_AGAIN_S)
 
-    async def _something_new(self, seen: int) -> None:
-        """A run can also stop without a last event; look again now and then."""
+    async def _something_new(self, seen: int, within_s: float | None) -> None:
+        """Until an event after ``seen``, or the owner stops, or ``within_s`` have passed."""
+        waits = {
+            asyncio.ensure_future(self._inventory.feed.wait_for_new(seen)),
+            asyncio.ensure_future(self._closed.wait()),
+        }
         try:
-            async with asyncio.timeout(LOOK_AGAIN_S):
-                await self._inventory.feed.wait_for_new(seen)
-        except TimeoutError:
-            return
+            await asyncio.wait(waits, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
 
     def _view(self, event: Event, names: dict[str, RunView]) -> dict[str, Any]:
         try:
@@ -107,5 +117,5 @@ class EventService:
         if event.kind == "limit":
             shown["detail"] = payload.get("limit")
         if event.kind == "asked":
-            shown["detail"] = shown["status"]
+            shown["detail"] = shown["status"]  # its stage and machine, where it is about one
         return shown

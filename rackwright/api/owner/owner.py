@@ -154,6 +154,7 @@ class Owner:
         task = asyncio.create_task(server.serve(), name="admin API")
 
         async def stop() -> None:
+            services.events.close()
             server.should_exit = True
             await asyncio.gather(task, return_exceptions=True)
             path.unlink(missing_ok=True)

@@ -11,11 +11,14 @@ from rackwright.api.owner.convert import machine_of
 from rackwright.api.owner.leaving import leave_spec, leavers
 from rackwright.api.owner.plan_view import plan_view
 from rackwright.api.timestamps import iso_utc
+from rackwright.engine.content.errors import Problems
 from rackwright.engine.content.library import Library, Root
+from rackwright.engine.content.workflow import parse_workflow
 from rackwright.engine.errors import OperatorError
 from rackwright.engine.machine import Machine
 from rackwright.engine.plan.codec import plan_document, plan_from_json
 from rackwright.engine.plan.compile import compile_plan
+from rackwright.engine.plan.conditions import check_conditions
 from rackwright.engine.plan.fingerprint import plan_fingerprint
 from rackwright.engine.plan.inputs import LimitConfig
 from rackwright.engine.plan.model import Plan, Target
@@ -231,15 +234,19 @@ class PlanService:
     def workflow_names(self) -> tuple[str, ...]:
         return self.library().workflow_names()
 
-    def check_workflow(self, name: str) -> dict[str, Any]:
+    def check_workflow(self, name: str, text: str = "", shown: str = "") -> dict[str, Any]:
         """The workflow's stages, with every role, param and template checked, and the params that
-        a cluster spec must still give.
+        a cluster spec must still give. ``text``: a workflow in place of the library's of that
+        name, which mistakes call ``shown``.
 
         Raises ContentErrors.
         """
         library = self.library()
-        found = library.workflow(name)
+        found = parse_workflow(name, text.encode(), shown) if shown else library.workflow(name)
         resolved = resolve(library, found, None)
+        problems = Problems()
+        check_conditions(resolved, problems)
+        problems.check()
         wanting = sorted(
             {(one.role.name, name) for one in resolved.stages.values() for name in one.wanting}
         )

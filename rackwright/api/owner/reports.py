@@ -14,15 +14,15 @@ from rackwright.engine.errors import OperatorError
 from rackwright.engine.plan.diff import plan_diff
 from rackwright.engine.plan.draw import draw
 from rackwright.engine.plan.graph import stage_graph
-from rackwright.engine.plan.model import Plan
-from rackwright.engine.run import words
+from rackwright.engine.plan.model import NOT_APPLICABLE, Plan, PlannedMachine
+from rackwright.engine.run.explained import Explained, explain_machine
 from rackwright.engine.run.ports import Fact
 from rackwright.engine.run.report import RunReport, report
 from rackwright.engine.run.restore import restore
 from rackwright.engine.schedule.events import TaskState
-from rackwright.engine.schedule.explanation import explain
 from rackwright.engine.schedule.topology import Topology
 from rackwright.inventory.facade import Inventory
+from rackwright.inventory.values import TaskView
 
 
 class ReportService:
@@ -43,36 +43,21 @@ class ReportService:
         plan = self._plan_of(run_id)
         if not any(machine in (m.id, m.name) for m in plan.machines):
             raise OperatorError(f"run {run_id} has no machine {machine!r}", machine=machine)
-        if self._runs.is_live(run_id):
-            at = next(i for i, m in enumerate(plan.machines) if machine in (m.id, m.name))
-            tasks = {t.stage_name: t for t in self._inventory.tasks(run_id, machine=at)}
-            return [
-                {
-                    "stage": row["stage"],
-                    "state": TaskState(tasks[row["stage"]].state).name.lower()
-                    if row["stage"] in tasks
-                    else "waiting",
-                    "why": row["why"],
-                }
-                for row in self._runs.explain(run_id, machine)
-            ]
-        return await asyncio.to_thread(self._explain_past, run_id, plan, machine)
-
-    def _explain_past(self, run_id: str, plan: Plan, machine: str) -> list[dict[str, str]]:
-        snapshot, facts = self._inventory.journal(run_id, fact=Fact).past()
-        topology = Topology.from_plan(plan)
-        scheduler = restore(plan, topology, facts, snapshot).scheduler
         at = next(i for i, m in enumerate(plan.machines) if machine in (m.id, m.name))
-        errors = {t.stage: t.error for t in self._inventory.tasks(run_id, machine=at)}
-        rows = []
-        for number, stage in enumerate(plan.stages):
-            if stage.name not in plan.machines[at].stages:
-                continue
-            task = topology.task(number, at)
-            why = "; ".join(words.reason(plan, r) for r in explain(scheduler, task))
-            state = scheduler.state(task).name.lower()
-            rows.append({"stage": stage.name, "state": state, "why": why or errors.get(number, "")})
-        return rows
+        if self._runs.is_live(run_id):
+            found = self._runs.explain(run_id, at)
+        else:
+            found = await asyncio.to_thread(self._past, run_id, plan, at)
+        tasks = {t.stage_name: t for t in self._inventory.tasks(run_id, machine=at)}
+        rows = [_explained(told, tasks.get(told.stage)) for told in found]
+        left_out = _left_out(plan, plan.machines[at])
+        order = {stage.name: number for number, stage in enumerate(plan.stages)}
+        return sorted((*rows, *left_out), key=lambda row: order[row["stage"]])
+
+    def _past(self, run_id: str, plan: Plan, at: int) -> list[Explained]:
+        snapshot, facts = self._inventory.journal(run_id, fact=Fact).past()
+        restored = restore(plan, Topology.from_plan(plan), facts, snapshot)
+        return explain_machine(plan, restored.scheduler, restored.holds, at)
 
     def diff(self, old: str, new: str) -> list[dict[str, str]]:
         """What differs between two plans, by digest or the beginning of it."""
@@ -91,6 +76,37 @@ class ReportService:
 
     def _plan_of(self, run_id: str) -> Plan:
         return self._plans.get(self._inventory.run(run_id).plan_digest)
+
+
+def _explained(told: Explained, task: TaskView | None) -> dict[str, str]:
+    """A failure speaks for itself; what else a task came to is the scheduler's to tell."""
+    why = "; ".join(told.why)
+    error = task.error if task is not None else ""
+    match told.state:
+        case TaskState.FAILED:
+            why = error or why
+        case TaskState.BACKOFF if error:
+            why = f"{why}, after: {error}"
+        case _:
+            why = why or error
+    return {"stage": told.stage, "state": told.state.name.lower(), "why": why}
+
+
+def _left_out(plan: Plan, machine: PlannedMachine) -> list[dict[str, str]]:
+    """Stages that the plan found not to concern the machine, and why."""
+    rows = []
+    for stage in plan.stages:
+        word = machine.expected.get(stage.name, "")
+        if word not in NOT_APPLICABLE:
+            continue
+        if word == NOT_APPLICABLE[1]:
+            why = f"when {stage.when}"
+        elif machine.origin == "existing":
+            why = "it came with an OS"
+        else:
+            why = "what it is a means to does not concern this machine"
+        rows.append({"stage": stage.name, "state": "not applicable", "why": why})
+    return rows
 
 
 def report_view(told: RunReport) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from rackwright.api.owner.plans import PlanService
 from rackwright.api.timestamps import iso_utc, iso_utc_or_none
 from rackwright.engine.plan.model import Plan
-from rackwright.engine.run import words
 from rackwright.engine.run.runner import Runner
 from rackwright.engine.schedule.events import RunStatus, TaskState
 from rackwright.inventory.facade import Inventory
@@ -84,18 +83,6 @@ class RunViews:
                 "at": iso_utc(task.updated_at),
             }
             for task in self._inventory.tasks(run_id, limit=max(count, 1))
-        ]
-
-    def explain(self, runner: Runner, run_id: str, machine: str) -> list[dict[str, str]]:
-        """What each of a machine's tasks waits for."""
-        plan = self._plans.get(self._inventory.run(run_id).plan_digest)
-        names = next((m.stages for m in plan.machines if machine in (m.id, m.name)), ())
-        return [
-            {
-                "stage": stage,
-                "why": "; ".join(words.reason(plan, r) for r in runner.explain(stage, machine)),
-            }
-            for stage in names
         ]
 
     def _head(self, view: RunView) -> dict[str, Any]:

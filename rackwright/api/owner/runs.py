@@ -27,6 +27,7 @@ from rackwright.engine.images.artifact import Artifact
 from rackwright.engine.plan.codec import plan_to_json
 from rackwright.engine.plan.model import Plan
 from rackwright.engine.run.clock import SystemClock
+from rackwright.engine.run.explained import Explained
 from rackwright.engine.run.ports import Executor, Fact, RunView
 from rackwright.engine.run.runner import Runner
 from rackwright.engine.schedule.events import SUCCEEDED, RunStatus, TaskState
@@ -37,6 +38,7 @@ from rackwright.inventory.values import RunView as RunRecord
 
 log = structlog.get_logger(__name__)
 OPERATOR = "operator"
+APPLY_AGAIN = "apply the spec again: what is done already is found so"
 
 
 Order = Callable[[Runner], Coroutine[Any, Any, None]]
@@ -106,8 +108,9 @@ class RunService:
         """Does this owner drive the run now?"""
         return run_id in self._live
 
-    def explain(self, run_id: str, machine: str) -> list[dict[str, str]]:
-        return self._views.explain(self._running(run_id), run_id, machine)
+    def explain(self, run_id: str, at: int) -> list[Explained]:
+        """Every task of the live run's machine with index ``at``."""
+        return self._running(run_id).explain_machine(at)
 
     # acting ---------------------------------------------------------------------------------------
 
@@ -137,27 +140,28 @@ class RunService:
             )
         )
         await self._drive(begun.id, plan, artifacts, None)
-        return self.show(begun.id)
+        return await self._outcome(begun.id)
 
     async def resume(self, run_id: str) -> dict[str, Any]:
         """Drive on a run that its controller left; retry the failures of one that has ended."""
         if run_id not in self._live:
             is_retry = is_over(self._inventory.run(run_id))
-            await self._take_up(run_id, _retry("") if is_retry else None)
-        return self.show(run_id)
+            await self._take_up(run_id, _retry("", "") if is_retry else None)
+        return await self._outcome(run_id)
 
-    async def cancel(self, run_id: str) -> dict[str, Any]:
-        await self._give(run_id, lambda runner: runner.cancel(by=OPERATOR))
-        return await self._audited(run_id, "cancel", {})
+    async def cancel(self, run_id: str, reason: str = "") -> dict[str, Any]:
+        await self._give(run_id, lambda runner: runner.cancel(by=OPERATOR, reason=reason))
+        return await self._audited(run_id, "cancel", {"reason": reason})
 
-    async def pause(self, run_id: str, *, paused: bool) -> dict[str, Any]:
-        await self._give(run_id, lambda runner: runner.pause(paused, by=OPERATOR))
-        return await self._audited(run_id, "pause" if paused else "unpause", {})
+    async def pause(self, run_id: str, *, paused: bool, reason: str = "") -> dict[str, Any]:
+        await self._give(run_id, lambda runner: runner.pause(paused, by=OPERATOR, reason=reason))
+        action = "pause" if paused else "unpause"
+        return await self._audited(run_id, action, {"reason": reason})
 
-    async def retry(self, run_id: str, machine: str) -> dict[str, Any]:
+    async def retry(self, run_id: str, machine: str, reason: str = "") -> dict[str, Any]:
         """Failed tasks again, in a live run or one that has ended."""
-        await self._give(run_id, _retry(machine), reopens=True)
-        return await self._audited(run_id, "retry", {"machine": machine})
+        await self._give(run_id, _retry(machine, reason), reopens=True)
+        return await self._audited(run_id, "retry", {"machine": machine, "reason": reason})
 
     async def skip(self, run_id: str, machine: str, stage: str, reason: str) -> dict[str, Any]:
         """Count a task as done. What it blocked goes on, in a run that has ended too."""
@@ -191,7 +195,12 @@ class RunService:
         await self._inventory.record_audit(
             actor=OPERATOR, action=f"run.{action}", subject=run_id, detail=detail
         )
-        return self.show(run_id)
+        return await self._outcome(run_id)
+
+    async def _outcome(self, run_id: str) -> dict[str, Any]:
+        """What an order answers with: nothing that grows with the machines, and in a thread, since
+        the counts of a large run take a while and the loop drives it meanwhile."""
+        return await asyncio.to_thread(self.show, run_id, machines=False)
 
     async def supplement(self, digest: str) -> dict[str, Any]:
         """What follows a discovery that has ended; see ``Supplements``."""
@@ -335,7 +344,14 @@ class RunService:
         if live is None:
             view = self._inventory.run(run_id)
             state = "has ended" if is_over(view) else "is not being driven"
-            raise OperatorError(f"run {run_id} {state}", hint=f"rackwright run resume {run_id}")
+            match RunStatus(view.status):
+                case RunStatus.SUCCEEDED:
+                    hint = ""
+                case RunStatus.CANCELLED:
+                    hint = APPLY_AGAIN
+                case _:
+                    hint = f"take it up again: rackwright run resume {run_id}"
+            raise OperatorError(f"run {run_id} {state}", hint=hint)
         return live.runner
 
     async def _give(self, run_id: str, order: Order, *, reopens: bool = False) -> None:
@@ -354,14 +370,16 @@ class RunService:
         view = self._inventory.run(run_id)
         if view.status == RunStatus.SUCCEEDED:
             raise OperatorError(f"run {run_id} has succeeded: there is nothing to resume")
+        if view.status == RunStatus.CANCELLED and is_over(view):
+            raise OperatorError(f"run {run_id} was cancelled for good", hint=APPLY_AGAIN)
         plan = self._plans.get(view.plan_digest)
         artifacts = self._artifacts.of_plan(plan.artifacts)
         await self._inventory.resume_run(run_id, actor=OPERATOR)
         await self._drive(run_id, plan, artifacts, first)
 
 
-def _retry(machine: str) -> Order:
-    return lambda runner: runner.retry(machine, by=OPERATOR)
+def _retry(machine: str, reason: str) -> Order:
+    return lambda runner: runner.retry(machine, by=OPERATOR, reason=reason)
 
 
 def _journaled(view: RunView) -> Journaled:

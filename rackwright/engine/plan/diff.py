@@ -1,5 +1,7 @@
 """What differs between two plans: decisions by name, for people and for tests."""
 
+from collections.abc import Mapping
+
 from rackwright.engine.plan.codec import plan_to_json
 from rackwright.engine.plan.model import Plan
 
@@ -30,11 +32,27 @@ def plan_diff(old: Plan, new: Plan) -> tuple[tuple[str, str, str], ...]:
     return tuple(rows)
 
 
-def _dicts(what: str, a: dict[str, object], b: dict[str, object]) -> list[tuple[str, str, str]]:
-    found = []
+def _dicts(
+    what: str, a: Mapping[str, object], b: Mapping[str, object]
+) -> list[tuple[str, str, str]]:
+    """One row for each value that differs, also within values that are dicts on both sides."""
+    found: list[tuple[str, str, str]] = []
     for key in sorted({*a, *b}):
-        if a.get(key) != b.get(key):
-            old = str(a[key]) if key in a else ""
-            new = str(b[key]) if key in b else ""
-            found.append((f"{what}.{key}", old, new))
+        x, y = a.get(key), b.get(key)
+        if isinstance(x, dict) and isinstance(y, dict):
+            found += _dicts(f"{what}.{key}", x, y)
+        elif x != y or (key in a) != (key in b):
+            found.append((f"{what}.{key}", _value(a, key), _value(b, key)))
     return found
+
+
+def _value(side: Mapping[str, object], key: str) -> str:
+    """What stands there, a whole stage or erasure by what names it."""
+    if key not in side:
+        return ""
+    value = side[key]
+    if isinstance(value, dict) and "role" in value:
+        return f"{value['role']}#{value['role_stage']} on {value['group']}"
+    if isinstance(value, dict) and "drive_serial" in value:
+        return f"erases {value['drive_serial']}"
+    return str(value)

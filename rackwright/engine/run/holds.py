@@ -32,7 +32,8 @@ class Answer(IntEnum):
 
 
 class Holds:
-    """``due``: approvals that were asked for -> until when they may be given, 0.0 for ever."""
+    """``due``: approvals that were asked for -> until when they may be given, 0.0 for ever.
+    ``refused``: those that were refused -> by whom and why."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -40,6 +41,7 @@ class Holds:
         self._names = tuple(plan.windows)
         self._stages = tuple(hold.stage for hold in plan_holds(plan))
         self.due: dict[int, float] = {}
+        self.refused: dict[int, str] = {}
 
     # windows -------------------------------------------------------------------------------------
 
@@ -94,6 +96,7 @@ class Holds:
         status = Answer.APPROVED if answer.is_approved else Answer.REFUSED
         if not answer.is_approved:
             self.due.pop(answer.hold, None)  # a retry asks again
+            self.refused[answer.hold] = _by_and_why(by, reason)
         payload = {"at": round(at, 3), "by": by, "reason": reason}
         return Fact(
             "approval", self._stages[answer.hold], -1, 0, int(status), codec.encode(payload)
@@ -115,4 +118,11 @@ class Holds:
                 return Decided(hold, True)
             case Answer.REFUSED:
                 self.due.pop(hold, None)
+                self.refused[hold] = _by_and_why(
+                    str(payload.get("by", "")), str(payload.get("reason", ""))
+                )
                 return Decided(hold, False)
+
+
+def _by_and_why(by: str, reason: str) -> str:
+    return f"{by}: {reason}" if reason else by

@@ -24,6 +24,7 @@ from rackwright.engine.run import snapshot as snapshots
 from rackwright.engine.run.adaptive import Adaptive
 from rackwright.engine.run.codec import Asked
 from rackwright.engine.run.errors import AttemptOverError, LeaseLostError, RunEndedError
+from rackwright.engine.run.explained import Explained, explain_machine
 from rackwright.engine.run.holds import DEADLINE
 from rackwright.engine.run.ports import (
     Attempt,
@@ -657,6 +658,10 @@ class Runner:
         task = self._topology.task(self._stage_index(stage), self._machine_index(machine_id))
         return explain(self._scheduler, task)
 
+    def explain_machine(self, at: int) -> list[Explained]:
+        """All tasks of the machine with index ``at``."""
+        return explain_machine(self._plan, self._scheduler, self._holds, at)
+
     def _machine_index(self, machine_id: str) -> int:
         for i, machine in enumerate(self._plan.machines):
             if machine_id in (machine.id, machine.name):
@@ -674,6 +679,8 @@ class Runner:
             case LimitChanged(limit, capacity):
                 if not 0 <= limit < len(self._limits) or capacity < 0:
                     raise OperatorError(f"a limit's capacity is 0 or more, not {capacity}")
+            case RetryAsked() if self._board.cancelled:
+                raise OperatorError("the run is cancelled", hint="apply the spec again")
             case RetryAsked(machine):
                 if not -1 <= machine < self._topology.machine_count:
                     raise OperatorError(f"there is no machine {machine}")

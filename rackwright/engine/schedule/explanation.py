@@ -45,9 +45,9 @@ def explain(scheduler: Scheduler, task: int) -> tuple[Reason, ...]:
         if cause is None or state in (b.SATISFIED, b.CHANGED):
             return ()
         return (Reason(Why.CAUSE, have=cause[1], cause=cause[0]),)
-    if state == b.PARKED:
-        return (_parked(scheduler, task),)
     paused = (Reason(Why.PAUSED),) if scheduler.board.paused else ()
+    if state == b.PARKED:
+        return (_parked(scheduler, task), *paused)
     return (*_waits(scheduler, task, stage), *paused) if state == b.WAITING else paused
 
 

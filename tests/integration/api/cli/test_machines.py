@@ -87,7 +87,7 @@ def test_a_mistake_in_a_document_is_told_with_its_place(rack: Controller) -> Non
 @pytest.mark.parametrize("args", [("show", "n9"), ("forget", "n9", "--yes"), ("protect", "n9")])
 def test_an_unknown_machine_is_told_with_a_hint(rack: Controller, args: tuple[str, ...]) -> None:
     done = rack.run("machine", *args)
-    assert done.code == 1
+    assert done.code == 2
     assert "n9" in done.err
     assert "rackwright machine list" in done.err
 

@@ -237,11 +237,11 @@ def test_events_follow_a_run_by_lines(rack: Controller) -> None:
 def test_a_run_that_is_not_there_is_told_so(rack: Controller) -> None:
     for command in ("show", "tasks", "resume", "pause", "retry", "watch"):
         done = rack.run("run", command, "r-nothing")
-        assert done.code == 1, (command, done)
+        assert done.code == 2, (command, done)
         assert "r-nothing" in done.err
-    assert rack.run("run", "cancel", "r-nothing", "--yes").code == 1
-    assert rack.run("run", "delete", "r-nothing", "--yes").code == 1
-    assert rack.run("run", "skip", "a", "make", "--reason", "x", "--run", "r-nothing").code == 1
+    assert rack.run("run", "cancel", "r-nothing", "--yes").code == 2
+    assert rack.run("run", "delete", "r-nothing", "--yes").code == 2
+    assert rack.run("run", "skip", "a", "make", "--reason", "x", "--run", "r-nothing").code == 2
 
 
 def test_no_run_yet_is_told_with_a_hint(rack: Controller) -> None:
@@ -256,7 +256,7 @@ def test_a_plan_is_listed_and_shown_by_the_beginning_of_its_digest(rack: Control
     assert listed["digest"] == made["digest"]
     assert rack.ok("plan", "show", made["digest"][:12], "-o", "json").json["plan"] == made["plan"]
     assert made["digest"] in rack.ok("plan", "show", made["digest"][:12]).out
-    assert rack.run("plan", "show", "ffff").code == 1
+    assert rack.run("plan", "show", "ffff").code == 2
 
 
 def test_the_plans_table_folds_content_by_role(rack: Controller) -> None:

@@ -86,7 +86,17 @@ def test_sizes_are_decimal_as_in_plans(size_bytes: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.9, "0s"), (59, "59s"), (185, "3m05s"), (3725, "1h02m")]
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.01, "0s"),
+        (0.94, "0.9s"),
+        (9.95, "9s"),
+        (12.6, "12s"),
+        (59, "59s"),
+        (185, "3m05s"),
+        (3725, "1h02m"),
+    ],
 )
 def test_durations_are_short(seconds: float, text: str) -> None:
     assert output.duration(seconds) == text

@@ -211,6 +211,22 @@ def test_a_diff_names_what_changed() -> None:
     assert plan_diff(old, old) == ()
 
 
+def test_a_diff_has_a_row_for_each_value_of_a_stage_that_changed() -> None:
+    old = plan_of(RACK)
+    stages = [
+        replace(s, timeout_s=7.0, retries=replace(s.retries, max=9)) if s.name == "install" else s
+        for s in old.stages
+    ]
+    told = {what: (a, b) for what, a, b in plan_diff(old, replace(old, stages=tuple(stages)))}
+    assert told["stages.install.timeout_s"][1] == "7.0"
+    assert told["stages.install.retries.max"][1] == "9"
+    assert all(len(a) < 100 > len(b) for a, b in told.values())
+    fewer = plan_diff(old, replace(old, stages=old.stages[1:]))
+    assert [row for row in fewer if row[0].startswith("stages.")] == [
+        ("stages.netboot", "hardware/netboot#netboot on all", "")
+    ]
+
+
 def test_a_plan_in_pieces_is_the_plan_at_once() -> None:
     spec = SPEC.replace("count: 2", "count: 1200")
     plan = plan_of([machine(i) for i in range(1, 1202)], spec)

@@ -1,0 +1,24 @@
+"""What a simulation leaves behind, read as any other run."""
+
+from pathlib import Path
+
+from tests.integration.api.controller import rackwright
+
+
+def test_what_was_refused_in_a_kept_run_is_explained_machine_by_machine(tmp_path: Path) -> None:
+    faults = tmp_path / "f.yaml"
+    faults.write_text(
+        "faults:\n- {kind: refuse, stages: [netboot], machines: [n4], note: no link}\n"
+    )
+    kept = tmp_path / "kept"
+    args = ["--machines", "6", "--workflow", "swarm", "--faults", faults, "--keep", kept]
+    assert rackwright("simulate", *map(str, args)).code == 3
+    done = rackwright("--data-dir", str(kept), "run", "explain", "n4", "-o", "json")
+    rows = {row["stage"]: (row["state"], row["why"]) for row in done.json}
+    assert rows["netboot"] == ("failed", f"injected refuse: no link ({faults}:2)")
+    assert rows["install"] == ("blocked", "netboot did not succeed on this machine")
+
+
+def test_a_workflow_that_is_not_there_is_the_callers_mistake() -> None:
+    done = rackwright("simulate", "--machines", "3", "--workflow", "nope")
+    assert (done.code, "nope" in done.err) == (2, True)
