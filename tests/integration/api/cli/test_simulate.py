@@ -5,17 +5,20 @@ from pathlib import Path
 from tests.integration.api.controller import rackwright
 
 
-def test_what_was_refused_in_a_kept_run_is_explained_machine_by_machine(tmp_path: Path) -> None:
+def test_a_means_that_was_needed_again_and_failed_is_explained_by_its_error(tmp_path: Path) -> None:
     faults = tmp_path / "f.yaml"
     faults.write_text(
-        "faults:\n- {kind: refuse, stages: [netboot], machines: [n4], note: no link}\n"
+        "faults:\n- {kind: outage, machines: [n4], at: 3m}\n"  # once it has booted
     )
     kept = tmp_path / "kept"
     args = ["--machines", "6", "--workflow", "swarm", "--faults", faults, "--keep", kept]
     assert rackwright("simulate", *map(str, args)).code == 3
     done = rackwright("--data-dir", str(kept), "run", "explain", "n4", "-o", "json")
     rows = {row["stage"]: (row["state"], row["why"]) for row in done.json}
-    assert rows["netboot"] == ("failed", f"injected refuse: no link ({faults}:2)")
+    assert rows["netboot"] == (
+        "failed",
+        f"the machine cannot be reached: injected outage ({faults}:2)",
+    )
     assert rows["install"] == ("blocked", "netboot did not succeed on this machine")
 
 
