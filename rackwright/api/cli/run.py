@@ -78,7 +78,8 @@ def cancel(run: RunId = "", reason: ReasonOption = "", yes: SureOption = False) 
         if not confirm(f"Cancel run {run_id}?", yes=yes):
             raise typer.Exit(Exit.REFUSED)
         client.post(f"/v1/runs/{run_id}/cancel", {"reason": reason})
-    output.note(f"run {run_id} is being cancelled")
+        output.note(f"run {run_id} is being cancelled")
+        _drive_on(client, run_id)
 
 
 @app.command("pause")
@@ -91,7 +92,10 @@ def pause(
     with session() as client:
         run_id = resolve(client, run)
         client.post(f"/v1/runs/{run_id}/pause", {"paused": not off, "reason": reason})
-    output.note(f"run {run_id} {'goes on' if off else 'is paused'}")
+        output.note(f"run {run_id} {'goes on' if off else 'is paused'}")
+        if off:
+            raise typer.Exit(_drive_on(client, run_id))
+        _say_if_left(client, run_id)
 
 
 @app.command("retry")
@@ -120,7 +124,8 @@ def skip(
         client.post(
             f"/v1/runs/{run_id}/skip", {"machine": machine, "stage": stage, "reason": reason}
         )
-    output.note(f"{machine} {stage} is skipped")
+        output.note(f"{machine} {stage} is skipped")
+        raise typer.Exit(_drive_on(client, run_id))
 
 
 @app.command("approve")
@@ -130,8 +135,7 @@ def approve(
     run: Annotated[str, typer.Option(help="A run; default: the last one.")] = "",
 ) -> None:
     """Let a stage begin that waits for an operator. May be said ahead."""
-    _decide(stage, run, approved=True, reason=reason)
-    output.note(f"{stage} is approved")
+    raise typer.Exit(_decide(stage, run, approved=True, reason=reason))
 
 
 @app.command("reject")
@@ -142,15 +146,28 @@ def reject(
 ) -> None:
     """Refuse a stage: its tasks end blocked, and `run retry` asks again."""
     _decide(stage, run, approved=False, reason=reason)
-    output.note(f"{stage} is refused")
 
 
-def _decide(stage: str, run: str, *, approved: bool, reason: str) -> None:
+def _decide(stage: str, run: str, *, approved: bool, reason: str) -> int:
     with session() as client:
-        client.post(
-            f"/v1/runs/{resolve(client, run)}/approve",
-            {"stage": stage, "approved": approved, "reason": reason},
-        )
+        run_id = resolve(client, run)
+        body = {"stage": stage, "approved": approved, "reason": reason}
+        client.post(f"/v1/runs/{run_id}/approve", body)
+        output.note(f"{stage} is {'approved' if approved else 'refused'}")
+        return _drive_on(client, run_id)
+
+
+def _drive_on(client: Client, run_id: str) -> int:
+    """An order takes up a run that nobody drives. Where this call is the owner, it drives the run
+    to its end, or what the order started would be cut off."""
+    if not client.is_owner_ours:
+        return Exit.OK
+    return exit_code(finish(client, run_id, machines=False))
+
+
+def _say_if_left(client: Client, run_id: str) -> None:
+    if client.is_owner_ours:
+        output.note(f"nobody drives it now; rackwright run resume {run_id} does")
 
 
 @app.command("limit")
@@ -162,11 +179,11 @@ def limit(
 ) -> None:
     """Lower or raise a limit of a run under way. What runs goes on."""
     with session() as client:
-        client.post(
-            f"/v1/runs/{resolve(client, run)}/limit",
-            {"name": name, "capacity": capacity, "reason": reason},
-        )
-    output.note(f"{name} is {capacity} now")
+        run_id = resolve(client, run)
+        body = {"name": name, "capacity": capacity, "reason": reason}
+        client.post(f"/v1/runs/{run_id}/limit", body)
+        output.note(f"{name} is {capacity} now")
+        _say_if_left(client, run_id)
 
 
 @app.command("delete")

@@ -144,6 +144,44 @@ def test_orders_answer_without_what_grows_with_the_machines(rack: Controller) ->
         assert "counts" in answer
 
 
+def left(controller: Controller) -> str:
+    """A run that failed on machine b, and no owner."""
+    controller.enrol()
+    reason = controller.fail("b")
+    assert controller.run("cluster", "apply", controller.spec(), "--yes").code == 3
+    reason.unlink()
+    return str(controller.ok("run", "list", "-o", "json").json[0]["id"])
+
+
+def test_without_an_owner_a_skip_drives_what_it_opened_to_the_end(controller: Controller) -> None:
+    left(controller)
+    done = controller.ok("run", "skip", "b", "make", "--reason", "by hand")
+    assert "succeeded" in done.err
+    assert controller.ok("run", "list", "-o", "json").json[0]["status"] == "succeeded"
+
+
+def test_without_an_owner_a_cancelled_run_comes_to_its_end(controller: Controller) -> None:
+    controller.enrol()
+    with controller.owner() as client:
+        run = held(client, controller)
+    assert controller.ok("run", "cancel", "--yes", run)
+    assert controller.ok("run", "list", "-o", "json").json[0]["status"] == "cancelled"
+    assert controller.ok("machine", "show", "a", "-o", "json").json["run"] == ""
+
+
+def test_without_an_owner_an_approval_is_followed_by_its_stage(controller: Controller) -> None:
+    controller.enrol()
+    with controller.owner() as client:
+        run = start(client, plan_of(client, asking(controller)))
+        until(lambda: client.get(f"/v1/runs/{run}")["counts"]["changed"] == 1)
+    assert "nobody drives it" in controller.ok("run", "pause").err
+    paused = controller.ok("run", "list", "-o", "json").json[0]["status"]
+    assert paused == "interrupted"
+    with controller.owner() as client:
+        client.post(f"/v1/runs/{run}/pause", {"paused": False})
+    assert "succeeded" in controller.ok("run", "approve", "seal").err
+
+
 def test_hints_fit_what_was_asked(rack: Controller) -> None:
     rack.ok("cluster", "apply", rack.spec(), "--yes")
     for args in (("run", "cancel"), ("machine", "forget", "a")):
