@@ -1,7 +1,7 @@
 """From a plan to a run that has ended: show, accept, start, follow, report."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from httpx2 import TransportError
@@ -48,16 +48,23 @@ def apply_plan(
     return finish(client, run["id"])
 
 
+def _stopped_under(run_id: str, error: Exception | None = None) -> NoReturn:
+    """The run's events ended, and it had not."""
+    output.fail(
+        f"the controller went away before run {run_id} ended",
+        f"`rackwright run show {run_id}` tells of it; `rackwright run resume {run_id}` takes it up",
+    )
+    raise typer.Exit(Exit.FAILED) from error
+
+
 def finish(client: Client, run_id: str, *, machines: bool = True) -> dict[str, Any]:
     """Follow a run to its end and print what a person wants to know then."""
     try:
         final = progress.follow(client, run_id, machines=machines)
     except TransportError as error:
-        output.fail(
-            f"the controller went away: what became of run {run_id} is not known here",
-            f"`rackwright run show {run_id}` tells; `rackwright run resume {run_id}` takes it up",
-        )
-        raise typer.Exit(Exit.FAILED) from error
+        _stopped_under(run_id, error)
+    if final["status"] in ("running", "paused"):
+        _stopped_under(run_id)
     counts = final["counts"]
     output.note(
         f"run {run_id} {final['status']}: {counts['changed']} changed, "

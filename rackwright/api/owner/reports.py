@@ -19,7 +19,7 @@ from rackwright.engine.run.explained import Explained, explain_machine
 from rackwright.engine.run.ports import Fact
 from rackwright.engine.run.report import RunReport, report
 from rackwright.engine.run.restore import restore
-from rackwright.engine.schedule.events import TaskState
+from rackwright.engine.schedule.events import SUCCEEDED, TaskState
 from rackwright.engine.schedule.topology import Topology
 from rackwright.inventory.facade import Inventory
 from rackwright.inventory.values import TaskView
@@ -36,7 +36,7 @@ class ReportService:
         plan = self._plan_of(run_id)
         journal = self._inventory.journal(run_id, fact=Fact)
         told = await asyncio.to_thread(lambda: report(plan, journal.each()))
-        return {"run": run_id, **report_view(told)}
+        return {"run": run_id, **report_view(told), "status": self._runs.status(run_id)}
 
     async def explain(self, run_id: str, machine: str) -> list[dict[str, str]]:
         """What each of a machine's tasks came to or waits for, and why; of any run."""
@@ -49,7 +49,9 @@ class ReportService:
         else:
             found = await asyncio.to_thread(self._past, run_id, plan, at)
         tasks = {t.stage_name: t for t in self._inventory.tasks(run_id, machine=at)}
-        rows = [_explained(told, tasks.get(told.stage)) for told in found]
+        is_left = self._runs.status(run_id) == "interrupted"
+        left = f"nobody drives the run (rackwright run resume {run_id})" if is_left else ""
+        rows = [_explained(told, tasks.get(told.stage), left) for told in found]
         left_out = _left_out(plan, plan.machines[at])
         order = {stage.name: number for number, stage in enumerate(plan.stages)}
         return sorted((*rows, *left_out), key=lambda row: order[row["stage"]])
@@ -78,9 +80,15 @@ class ReportService:
         return self._plans.get(self._inventory.run(run_id).plan_digest)
 
 
-def _explained(told: Explained, task: TaskView | None) -> dict[str, str]:
-    """A failure speaks for itself; what else a task came to is the scheduler's to tell."""
+_OVER = frozenset((*SUCCEEDED, TaskState.FAILED, TaskState.BLOCKED, TaskState.CANCELLED))
+
+
+def _explained(told: Explained, task: TaskView | None, left: str) -> dict[str, str]:
+    """A failure speaks for itself; what else a task came to is the scheduler's to tell. ``left``:
+    said first of what has not ended."""
     why = "; ".join(told.why)
+    if left and told.state not in _OVER:
+        why = f"{left}; {why}" if why else left
     error = task.error if task is not None else ""
     match told.state:
         case TaskState.FAILED:

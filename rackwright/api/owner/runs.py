@@ -104,6 +104,10 @@ class RunService:
         """Raises NotFoundError."""
         self._inventory.run_head(run_id)
 
+    def status(self, run_id: str) -> str:
+        """By name; "interrupted" for one that nobody drives and that has not ended."""
+        return self._views.status_of(self._inventory.run_head(run_id))
+
     def is_live(self, run_id: str) -> bool:
         """Does this owner drive the run now?"""
         return run_id in self._live

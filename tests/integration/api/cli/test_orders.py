@@ -177,6 +177,11 @@ def test_without_an_owner_an_approval_is_followed_by_its_stage(controller: Contr
     assert "nobody drives it" in controller.ok("run", "pause").err
     paused = controller.ok("run", "list", "-o", "json").json[0]["status"]
     assert paused == "interrupted"
+    assert controller.ok("run", "report", "-o", "json").json["status"] == "interrupted"
+    _, waits = why(controller, "a")["seal"]
+    assert waits.startswith(f"nobody drives the run (rackwright run resume {run}); ")
+    assert "the run is paused" in waits
+    assert why(controller, "a")["make"] == ("changed", "")
     with controller.owner() as client:
         client.post(f"/v1/runs/{run}/pause", {"paused": False})
     assert "succeeded" in controller.ok("run", "approve", "seal").err
@@ -204,6 +209,20 @@ def test_streams_end_in_order_when_the_owner_stops(controller: Controller) -> No
                 assert next(one)["seq"]
         for one in streams:  # cut off, they would raise
             assert all(event["seq"] for event in one)
+
+
+def test_a_stream_that_ends_before_its_run_is_told_as_the_controllers_end() -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("/events"):
+            return httpx2.Response(200, text="")
+        body = {"status": "running", "machines": 2, "counts": {}, "failures": []}
+        return httpx2.Response(200, json=body)
+
+    with httpx2.Client(transport=httpx2.MockTransport(answer), base_url="http://x") as http:
+        err = io.StringIO()
+        with contextlib.redirect_stderr(err), pytest.raises(typer.Exit):
+            finish(Client(http), "r-1")
+    assert "went away before run r-1 ended" in err.getvalue()
 
 
 def test_whoever_follows_is_told_that_the_controller_went_away() -> None:
