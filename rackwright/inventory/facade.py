@@ -78,7 +78,7 @@ from rackwright.inventory.values import (
 )
 
 T = TypeVar("T")
-F = TypeVar("F")
+F = TypeVar("F", bound=tuple[object, ...])
 
 
 class Inventory:
@@ -459,9 +459,7 @@ class Inventory:
         now = self._clock()
         await self.write(lambda c: runs.delete_history(c, run_id, actor=actor, now=now))
 
-    def journal(
-        self, run_id: str, *, fact: Callable[[str, int, int, int, int, bytes], F]
-    ) -> RunJournal[F]:
+    def journal(self, run_id: str, *, fact: type[F]) -> RunJournal[F]:
         """Pass the engine's ``Fact``; ``append`` takes ``epoch``."""
         return RunJournal(self._database, run_id, fact=fact, clock=self._clock)
 

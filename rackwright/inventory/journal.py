@@ -25,7 +25,7 @@ from rackwright.inventory.projection import packs
 from rackwright.inventory.tables import JOURNAL, RUN, SNAPSHOT
 
 NO_RUN = 0
-F = TypeVar("F", covariant=True)
+F = TypeVar("F", bound=tuple[object, ...], covariant=True)
 
 
 class FactRow(NamedTuple):
@@ -74,7 +74,7 @@ class RunJournal(Generic[F]):
         database: Database,
         run_id: str,
         *,
-        fact: Callable[[str, int, int, int, int, bytes], F],
+        fact: type[F],
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Raises NotFoundError when there is no such run."""

@@ -8,6 +8,7 @@ made changes nothing. Results of one instant are reported together.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 from rackwright.engine.errors import EngineError
@@ -18,6 +19,10 @@ from rackwright.engine.run.ports import Attempt, Outcome, OutcomeSink
 from rackwright.engine.schedule.events import Mode, Result
 
 _MASK: Final = (1 << 64) - 1
+_CHANGED: Final = Result.CHANGED  # a member's name is looked up anew for each use of it
+_UNSATISFIED: Final = Result.UNSATISFIED
+
+_make = tuple.__new__
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,7 @@ class SimulatedExecutor:
         self._seed = seed
         self._faults = faults or Faults()
         shares = (self._faults.hang, self._faults.unknown, self._faults.refuse, self._faults.fail)
-        self._is_chancy = any(shares)
+        self._is_chancy = any(shares) or bool(self._faults.broken)
         self._strikes = strikes
         latency = latency or Latency()
         self._latency = latency
@@ -100,6 +105,7 @@ class SimulatedExecutor:
             latency.stages.get(stage.name, (latency.least_s, latency.most_s))
             for stage in plan.stages
         )
+        self._outputs = tuple(stage.outputs for stage in plan.stages)
         self._destructive = tuple(stage.destructive is not None for stage in plan.stages)
         self._due: dict[int, list[tuple[int, int, int]]] = {}  # tick -> (task, attempt, mode)
         self._cancelled: set[tuple[int, int]] = set()
@@ -109,19 +115,14 @@ class SimulatedExecutor:
         self._closed = False
 
     def start(self, attempts: Sequence[Attempt]) -> None:
+        now, tick_s = self._timeline.monotonic(), self._latency.tick_s
         for task, attempt, mode, _, _ in attempts:
-            self._after(self._takes_s(task, attempt, mode), (task, attempt, mode))
-
-    def _after(self, delay_s: float, item: tuple[int, int, int]) -> None:
-        now = self._timeline.monotonic()
-        tick_s = self._latency.tick_s
-        tick = int((now + delay_s) / tick_s) + 1
-        due = self._due.get(tick)
-        if due is not None:
-            due.append(item)
-            return
-        self._due[tick] = [item]
-        self._timeline.call_later(tick * tick_s - now, lambda: self._happen(tick))
+            tick = int((now + self._takes_s(task, attempt, mode)) / tick_s) + 1
+            due = self._due.get(tick)
+            if due is None:
+                due = self._due[tick] = []
+                self._timeline.call_later(tick * tick_s - now, partial(self._happen, tick))
+            due.append((task, attempt, mode))
 
     def _takes_s(self, task: int, attempt: int, mode: int) -> float:
         least, most = self._ranges[task // self._machines]
@@ -130,13 +131,14 @@ class SimulatedExecutor:
         return taken_s * self._latency.share if satisfied else taken_s
 
     def _happen(self, tick: int) -> None:
+        end = self._end_by_chance if self._strikes is None else self._end
         for task, attempt, mode in self._due.pop(tick):
             if self._closed:
                 return
             if self._cancelled and (task, attempt) in self._cancelled:
                 self._cancelled.discard((task, attempt))
                 continue
-            self._end(task, attempt, mode)
+            end(task, attempt, mode)
 
     def _end(self, task: int, attempt: int, mode: int) -> None:
         if self._strikes is not None:
@@ -160,17 +162,23 @@ class SimulatedExecutor:
         self._end_by_chance(task, attempt, mode)
 
     def _end_by_chance(self, task: int, attempt: int, mode: int) -> None:
-        result = self._fate(task, attempt, mode)
+        result = self._unlucky(task, attempt, mode) if self._is_chancy else self._honest(task, mode)
         if result is None:
             return
-        if result == Result.CHANGED:
+        if result is _CHANGED:
             if self._destructive[task // self._machines]:
                 self._write(task, attempt)
                 return
             self._world.apply(task, attempt)
         self._report(task, attempt, result)
 
-    def _fate(self, task: int, attempt: int, mode: int) -> Result | None:
+    def _honest(self, task: int, mode: int) -> Result:
+        """What an attempt comes to that nothing goes wrong with."""
+        if self._world.is_applied(task):
+            return Result.SATISFIED
+        return _UNSATISFIED if mode == Mode.PROBE else _CHANGED
+
+    def _unlucky(self, task: int, attempt: int, mode: int) -> Result | None:
         """None: nothing is ever heard of this attempt."""
         stage, machine = divmod(task, self._machines)
         faults = self._faults
@@ -178,20 +186,17 @@ class SimulatedExecutor:
             broken = (self._plan.stages[stage].name, self._plan.machines[machine].id)
             if broken in faults.broken:
                 return Result.UNSATISFIED if mode == Mode.PROBE else Result.FAILED
-        if self._is_chancy:
-            throw = dice(self._seed, task, attempt, 1)
-            for share, result in (
-                (faults.hang, None),
-                (faults.unknown, Result.UNKNOWN),
-                (faults.refuse, Result.REFUSED),
-                (0.0 if mode == Mode.PROBE else faults.fail, Result.FAILED),
-            ):
-                if throw < share:
-                    return result
-                throw -= share
-        if self._world.is_applied(task):
-            return Result.SATISFIED
-        return Result.UNSATISFIED if mode == Mode.PROBE else Result.CHANGED
+        throw = dice(self._seed, task, attempt, 1)
+        for share, result in (
+            (faults.hang, None),
+            (faults.unknown, Result.UNKNOWN),
+            (faults.refuse, Result.REFUSED),
+            (0.0 if mode == Mode.PROBE else faults.fail, Result.FAILED),
+        ):
+            if throw < share:
+                return result
+            throw -= share
+        return self._honest(task, mode)
 
     def _report(self, task: int, attempt: int, result: Result, error: str = "") -> None:
         outcome = self._outcome(task, attempt, result, error)
@@ -203,18 +208,18 @@ class SimulatedExecutor:
             self._timeline.call_later(self._latency.tick_s, lambda: self._sink.ended(outcome))
 
     def _outcome(self, task: int, attempt: int, result: Result, error: str) -> Outcome:
-        stage, machine = divmod(task, self._machines)
-        if result > Result.UNSATISFIED or error:
+        if error or result > _UNSATISFIED:
             error = error or f"simulated: {result.name.lower()}"
             pressed = result == Result.UNKNOWN
             console = "simulated console"
             return Outcome(task, attempt, result, error=error, console=console, pressed=pressed)
-        names = self._plan.stages[stage].outputs
+        stage, machine = divmod(task, self._machines)
+        names = self._outputs[stage]
         outputs: dict[str, object] | None = None
         if names:
             outputs = dict.fromkeys(names, self._plan.machines[machine].id)
         evidence = b'{"simulated":true,"machine":"%s","attempt":%d}' % (self._ids[machine], attempt)
-        return Outcome(task, attempt, result, evidence, outputs)
+        return _make(Outcome, (task, attempt, result, evidence, outputs, "", "", False))
 
     def _write(self, task: int, attempt: int) -> None:
         self._timeline.hold()

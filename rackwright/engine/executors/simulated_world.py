@@ -56,7 +56,8 @@ class World:
 
     def apply(self, task: int, attempt: int) -> None:
         _count(self._applies, task)
-        self._note("apply", task, attempt)
+        if self._file >= 0:
+            self._note("apply", task, attempt)
 
     def erase(self, task: int, attempt: int) -> None:
         _count(self._erasures, task)

@@ -5,15 +5,14 @@ Long lists are written a few items at a time (``Rows``): 70,000 machines make 35
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
+from rackwright.engine.json_writer import writer
+
 _AT_ONCE: Final = 1000  # items of a long list
-_ENCODER: Final = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-)
+_write: Final = writer(sort_keys=True, ensure_ascii=True, allow_nan=False)
 
 
 class Rows:
@@ -37,7 +36,7 @@ class Rows:
 
 def canonical_json(value: object) -> bytes:
     """Raises TypeError for what is not plain, ValueError for NaN and infinity."""
-    return _ENCODER.encode(value).encode("ascii")
+    return _write(value).encode("ascii")
 
 
 def canonical_pieces(value: Mapping[str, object]) -> Iterator[bytes]:

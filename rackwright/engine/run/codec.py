@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final
 
+from rackwright.engine.json_writer import writer
 from rackwright.engine.run.ports import Fact, Outcome
 from rackwright.engine.schedule.events import Cause, Granted, Marked, Recalled, Returned
 
@@ -39,11 +40,11 @@ class Asked(IntEnum):
     SKIP = 4
 
 
-_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_write: Final = writer(ensure_ascii=False)
 
 
 def encode(payload: Mapping[str, object]) -> bytes:
-    return _ENCODER.encode(payload).encode()
+    return _write(payload).encode()
 
 
 def decode(payload: bytes) -> dict[str, object]:
@@ -65,21 +66,20 @@ def at_prefix(at: float) -> bytes:
 
 def ended_payload(prefix: bytes, outcome: Outcome) -> bytes:
     """The evidence's bytes are JSON already and go in as they are."""
-    evidence = outcome.evidence or b"{}"
+    _, _, _, evidence, outputs, error, console, _ = outcome
     if len(evidence) > EVIDENCE_LIMIT_BYTES:
         evidence = b'{"dropped":"more than 64 KiB"}'
-    if not (outcome.outputs or outcome.error or outcome.console):
-        return prefix + evidence + b"}"
-    rest = {
-        key: value
-        for key, value in (
-            ("outputs", outcome.outputs and dict(outcome.outputs)),
-            ("error", outcome.error),
-            ("console", outcome.console),
-        )
-        if value
-    }
-    return prefix + evidence + b"," + encode(rest)[1:]
+    payload = prefix + (evidence or b"{}")
+    if not (outputs or error or console):
+        return payload + b"}"
+    rest: dict[str, object] = {}
+    if outputs:
+        rest["outputs"] = dict(outputs)
+    if error:
+        rest["error"] = error
+    if console:
+        rest["console"] = console
+    return payload + b"," + encode(rest)[1:]
 
 
 def marked_payload(at: float, mark: Marked, error: str) -> bytes:

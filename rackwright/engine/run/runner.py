@@ -86,6 +86,7 @@ GRACE_S: Final = 90.0  # an executor ends an attempt by itself; longer than it t
 CHUNK: Final = 32_768  # facts in one append
 SNAPSHOT_FACTS: Final = 500_000  # facts between snapshots: what a restart may have to fold
 
+_CHANGED: Final = Result.CHANGED
 _make = tuple.__new__
 
 Answer = TypeVar("Answer")
@@ -254,18 +255,18 @@ class Runner:
         )
 
     def _take_outcome(self, turn: Turn, outcome: Outcome, prefix: bytes) -> None:
-        task, attempt, result = outcome[:3]
+        task, attempt, result, _, outputs, _, _, pressed = outcome
         if not self._is_in_flight(task, attempt):
             return
         stage, machine = divmod(task, self._machines)
         payload = codec.ended_payload(prefix, outcome)
         turn.facts.append(_make(Fact, ("ended", stage, machine, attempt, int(result), payload)))
         turn.tasks.append(task)
-        if outcome.outputs and result <= Result.CHANGED:
-            self._knowledge.learn_outputs(stage, machine, outcome.outputs)
+        if outputs and result <= _CHANGED:
+            self._knowledge.learn_outputs(stage, machine, outputs)
         self._scheduler.feed(_make(Ended, (task, attempt, result)))
         if self._adapts:
-            self._adapt(turn, stage, machine, outcome.pressed)
+            self._adapt(turn, stage, machine, pressed)
 
     def _adapt(self, turn: Turn, stage: int, machine: int, pressed: bool) -> None:
         rows, board = self._topology.stages[stage].limits, self._board

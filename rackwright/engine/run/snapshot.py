@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rackwright.engine.json_writer import writer
 from rackwright.engine.run.knowledge import Knowledge
 from rackwright.engine.schedule.events import Cause
 from rackwright.engine.schedule.standing import Standing
@@ -19,7 +20,7 @@ from rackwright.engine.schedule.standing import Standing
 _VERSION: Final = 1
 _LENGTH: Final = struct.Struct("<I")
 _PIECE: Final = 1000  # machines or intents in one piece of JSON
-_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
+_write: Final = writer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def _joined(parts: Iterable[object]) -> Iterator[bytes]:
 
 
 def _json(value: object) -> bytes:
-    return _ENCODER.encode(value).encode()
+    return _write(value).encode()
 
 
 def decode(blob: bytes) -> Snapshot:
