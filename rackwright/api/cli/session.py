@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from httpx2 import TransportError
+from httpx2 import ConnectError, TransportError
 
 from rackwright.api.cli import output
 from rackwright.api.cli.client import ApiError, Client, connect
@@ -105,6 +105,9 @@ def run_guarded(command: Callable[[], None]) -> int:
     except (EngineError, InventoryError, LabError) as error:
         output.fail(error.message, error.hint)
         return Exit.REFUSED if isinstance(error, OperatorError) else Exit.FAILED
+    except ConnectError:
+        output.fail("the owner ended before it could be asked", "give the command again")
+        return Exit.FAILED
     except TransportError as error:
         output.fail(f"the owner's answer never came: {error}", "is it still running?")
         return Exit.FAILED

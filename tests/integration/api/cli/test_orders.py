@@ -12,6 +12,7 @@ import typer
 
 from rackwright.api.cli.client import Client, connect
 from rackwright.api.cli.execute import finish
+from rackwright.api.cli.session import run_guarded
 from rackwright.api.owner.thread import OwnerThread
 from tests.integration.api.controller import Controller, plan_of, start, until, until_status
 
@@ -223,6 +224,20 @@ def test_a_stream_that_ends_before_its_run_is_told_as_the_controllers_end() -> N
         with contextlib.redirect_stderr(err), pytest.raises(typer.Exit):
             finish(Client(http), "r-1")
     assert "went away before run r-1 ended" in err.getvalue()
+
+
+def test_an_owner_that_ends_before_it_is_asked_is_told() -> None:
+    def refuse(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("refused", request=request)
+
+    def command() -> None:
+        with httpx2.Client(transport=httpx2.MockTransport(refuse), base_url="http://x") as http:
+            Client(http).get("/v1/runs")
+
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err):
+        assert run_guarded(command) == 1
+    assert "give the command again" in err.getvalue()
 
 
 def test_whoever_follows_is_told_that_the_controller_went_away() -> None:
