@@ -12,6 +12,7 @@ from rackwright.api.dnsmasq.errors import DnsmasqError
 from rackwright.api.owner.artifacts import ArtifactStore
 from rackwright.api.owner.boot import BootService
 from rackwright.api.owner.directory import InventoryDirectory
+from rackwright.api.owner.journaled import journaled
 from rackwright.api.owner.plans import PlanService
 from rackwright.api.owner.run_progress import RunProgress
 from rackwright.api.owner.run_view import RunViews, is_over
@@ -21,7 +22,7 @@ from rackwright.engine.content.render import Renderer
 from rackwright.engine.drivers.factory import PowerDrivers
 from rackwright.engine.errors import EngineError, OperatorError
 from rackwright.engine.executors.ansible import installed
-from rackwright.engine.executors.scope import Journaled, JournaledPlay, Scope
+from rackwright.engine.executors.scope import Scope
 from rackwright.engine.fence import Fence
 from rackwright.engine.images.artifact import Artifact
 from rackwright.engine.plan.codec import plan_to_json
@@ -333,7 +334,7 @@ class RunService:
             artifacts=lambda machine_id: self._boot.artifacts_for(machine_id, artifacts),
             controller=self._boot.controller_for,
             booted=lambda machine_id: machine_id in booted,
-            journaled=_journaled(view),
+            journaled=journaled(view),
             fence=self._fence,
         )
         return executor_of(scope, local_root=str(self._local_root))
@@ -384,32 +385,3 @@ class RunService:
 
 def _retry(machine: str, reason: str) -> Order:
     return lambda runner: runner.retry(machine, by=OPERATOR, reason=reason)
-
-
-def _journaled(view: RunView) -> Journaled:
-    """What earlier controllers committed: secrets not yet revoked, erasures begun."""
-    unrevoked: dict[str, set[str]] = {}
-    for intent in view.intents("mint"):
-        unrevoked.setdefault(str(intent.detail["stage"]), set()).add(str(intent.detail["secret"]))
-    for intent in view.intents("revoked"):
-        unrevoked.get(str(intent.detail["stage"]), set()).discard(str(intent.detail["secret"]))
-    erased: dict[int, dict[int, str]] = {}
-    for intent in view.intents("erase"):
-        boot_id = str(intent.detail.get("boot_id") or "")
-        erased.setdefault(intent.task, {})[intent.attempt] = boot_id
-    plays: dict[int, tuple[JournaledPlay, ...]] = {}
-    for intent in view.intents("ansible"):
-        play = JournaledPlay(
-            attempt=intent.attempt,
-            phase=str(intent.detail["phase"]),
-            marker=str(intent.detail["marker"]),
-            pid=int(str(intent.detail["pid"])),
-            started=int(str(intent.detail["started"])),
-            boot_id=str(intent.detail["boot_id"]),
-        )
-        plays[intent.task] = (*plays.get(intent.task, ()), play)
-    return Journaled(
-        unrevoked={stage: frozenset(names) for stage, names in unrevoked.items() if names},
-        erase_attempts=erased,
-        plays=plays,
-    )
