@@ -6,6 +6,8 @@ failed tasks and closed connections, and are still collected.
 """
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # allocations less deallocations before the youngest are looked at; then how many such looks before
 # the next older ones are
@@ -17,3 +19,15 @@ def collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)
+
+
+@contextmanager
+def never_looking() -> Iterator[None]:
+    """For what makes values by the million that live on: they are not looked at, now or later, and
+    neither are the few cycles among them (compiling a plan leaves some hundred objects)."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

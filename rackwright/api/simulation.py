@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rackwright.api.collector import collect_rarely
+from rackwright.api.collector import collect_rarely, never_looking
 from rackwright.engine.content.library import Library
 from rackwright.engine.errors import OperatorError
 from rackwright.engine.executors.simulated import Latency, SimulatedExecutor
@@ -102,11 +102,11 @@ def simulate(wanted: Simulation) -> Simulated:
                 raise OperatorError(f"{folder} is not empty", hint="name a new directory")
         begun = time.perf_counter()
         collect_rarely()
-        library = Library.over_packaged(wanted.content)
-        plan, machines = _compile(wanted, library)
-        rules = FaultRules(wanted.rules, plan, machines, _selection(), wanted.seed)
-        del machines
-        collect_rarely()
+        with never_looking():
+            library = Library.over_packaged(wanted.content)
+            plan, machines = _compile(wanted, library)
+            rules = FaultRules(wanted.rules, plan, machines, _selection(), wanted.seed)
+            del machines
         compile_s = time.perf_counter() - begun
         hits = tuple(rules.hit(plan, number) for number in range(len(wanted.rules)))
         inventory = Inventory.open(folder)
