@@ -34,7 +34,7 @@ from rackwright.engine.errors import OperatorError
 from rackwright.engine.executors.ports import RamdiskContact
 from rackwright.engine.images.artifact import Artifact
 from rackwright.inventory import boot_tokens, machines
-from rackwright.inventory.errors import HostKeyConflictError, TokenRefusedError
+from rackwright.inventory.errors import ConflictError, HostKeyConflictError, TokenRefusedError
 from rackwright.inventory.facade import Inventory
 from rackwright.inventory.values import MachineView
 
@@ -80,7 +80,10 @@ class BootService:
     async def arm(self, machine_id: str, run_id: str, stage: str, ttl_s: float) -> None:
         view = self._inventory.machine(machine_id)
         served = await self._open(view)
-        await self._inventory.arm(machine_id, run_id=run_id, stage=stage, ttl_s=ttl_s)
+        try:
+            await self._inventory.arm(machine_id, run_id=run_id, stage=stage, ttl_s=ttl_s)
+        except ConflictError as error:  # quarantined since, or taken by another run
+            raise OperatorError(error.message, hint=error.hint, machine=view.name) from error
         if served.dnsmasq is not None:
             macs = [view.pxe_mac] if view.pxe_mac else [nic.mac for nic in view.nics]
             served.dnsmasq.reservations.arm(machine_id, macs)

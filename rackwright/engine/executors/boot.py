@@ -58,13 +58,16 @@ class Boot:
         machine = self.scope.machine(subject)
         power = self._usable(machine)
         wait_s = within(machine, deadline_s)
+        await self.scope.fence.quiet()
         await self._intend(subject, attempt, "netboot", machine)
         await self.reach.forget(machine.id, "os")
         await self.reach.forget(machine.id, "ramdisk")
         netboot = self.scope.netboot
-        await netboot.arm(machine.id, self.scope.run_id, subject.stage.name, wait_s + 60.0)
         async with self.consoles.following(machine.id, power=power):
             await boot_from_network(power, machine.firmware, attempt)
+            # Only now: a machine that an earlier controller started is on its way, and its key,
+            # accepted in this window, would make that of the boot we cause a second, different one.
+            await netboot.arm(machine.id, self.scope.run_id, subject.stage.name, wait_s + 60.0)
             await start_again(power)
             try:
                 async with asyncio.timeout(wait_s):

@@ -1,6 +1,8 @@
 from dataclasses import replace
 
 from rackwright.engine.drivers.power.base import BootDevice, PowerState
+from rackwright.engine.executors.boot import Boot
+from rackwright.engine.fence import NoFence
 from rackwright.engine.machine import Firmware, Origin
 from rackwright.engine.schedule.events import Mode, Result
 from tests.unit.engine.executors import fakes
@@ -18,6 +20,28 @@ def test_a_machine_that_is_off_is_armed_then_powered_on() -> None:
     assert rack.order == ["intend power", "arm", "power_on"]
     assert rack.directory.powers["m-1"].boots == [(BootDevice.PXE, Firmware.UEFI)]
     assert outcome.evidence == b'{"address":"192.0.2.7","bmc":"redfish","boot_id":"boot-1"}'
+
+
+def test_window_opens_when_no_earlier_power_on_can_follow_it() -> None:
+    """A key from a boot that an earlier controller caused would make that of ours the second."""
+    rack = Rack(STAGE, MACHINE)
+
+    class Fence(NoFence):
+        async def quiet(self) -> None:
+            rack.order.append("quiet")
+
+    boots_at_arm: list[int] = []
+
+    def armed() -> None:
+        boots_at_arm.append(len(rack.directory.powers["m-1"].boots))
+        rack.system("ramdisk", "boot-1")
+
+    rack.scope = replace(rack.scope, fence=Fence())
+    rack.boot = Boot(rack.scope, rack.reach, rack.consoles)
+    rack.netboot.on_arm = armed
+    assert rack.run(netboot=True).result is Result.CHANGED
+    assert rack.order == ["quiet", "intend power", "arm", "power_on"]
+    assert boots_at_arm == [1]  # a BMC may take its time to set the boot device
 
 
 def test_a_running_machine_is_reset() -> None:
