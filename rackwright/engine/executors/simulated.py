@@ -73,6 +73,17 @@ def dice(seed: int, task: int, attempt: int, throw: int) -> float:
     return ((x ^ (x >> 31)) >> 11) / (1 << 53)
 
 
+def _chances(faults: Faults, *, fail: float) -> tuple[tuple[float, Result | None], ...]:
+    """(share, what comes of it), in the order in which a throw is spent; None: nothing is heard."""
+    every = (
+        (faults.hang, None),
+        (faults.unknown, Result.UNKNOWN),
+        (faults.refuse, Result.REFUSED),
+        (fail, Result.FAILED),
+    )
+    return tuple((share, result) for share, result in every if share)
+
+
 class SimulatedExecutor:
     """An ``Executor`` over a timeline. Destructive stages commit their intent before they write."""
 
@@ -96,8 +107,9 @@ class SimulatedExecutor:
         self._world = world
         self._seed = seed
         self._faults = faults or Faults()
-        shares = (self._faults.hang, self._faults.unknown, self._faults.refuse, self._faults.fail)
-        self._is_chancy = any(shares) or bool(self._faults.broken)
+        self._of_a_probe = _chances(self._faults, fail=0.0)
+        self._of_an_apply = _chances(self._faults, fail=self._faults.fail)
+        self._is_chancy = bool(self._of_an_apply or self._faults.broken)
         self._strikes = strikes
         latency = latency or Latency()
         self._latency = latency
@@ -187,12 +199,7 @@ class SimulatedExecutor:
             if broken in faults.broken:
                 return Result.UNSATISFIED if mode == Mode.PROBE else Result.FAILED
         throw = dice(self._seed, task, attempt, 1)
-        for share, result in (
-            (faults.hang, None),
-            (faults.unknown, Result.UNKNOWN),
-            (faults.refuse, Result.REFUSED),
-            (0.0 if mode == Mode.PROBE else faults.fail, Result.FAILED),
-        ):
+        for share, result in self._of_a_probe if mode == Mode.PROBE else self._of_an_apply:
             if throw < share:
                 return result
             throw -= share
