@@ -19,5 +19,6 @@ def test_controllers_killed_at_random_repeat_nothing_and_lose_nothing() -> None:
     assert verdict.wrong == []
     assert verdict.kills == KILLS
     assert verdict.status in ("succeeded", "degraded")
-    assert verdict.events_told > verdict.acknowledged_facts > verdict.tasks
+    # more where a kill fell between a commit and its acknowledgement, which is a matter of chance
+    assert verdict.events_told >= verdict.acknowledged_facts > verdict.tasks
     assert verdict.attached > 0, "no kill came while an attempt was under way"
