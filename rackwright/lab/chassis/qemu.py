@@ -90,6 +90,8 @@ def _firmware(machine: MachineSpec, files: Files) -> list[str]:
     return [
         *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"),
         *("-drive", f"if=pflash,format=raw,unit=1,file={variables}"),
+        # As in most servers' setup: nothing here answers on IPv6, and each try takes a minute.
+        *("-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no"),
     ]
 
 
