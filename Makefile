@@ -8,8 +8,9 @@ PYTHON ?= python3
 demo: setup
 	$(BIN)/rackwright demo
 
+# Two workers: one drives the machines, the other has the tests that mostly wait.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff check .
