@@ -505,6 +505,11 @@ class Inventory:
         now = self._clock()
         return await self.write(lambda c: self._box.rotate(c, now))
 
+    def machine_names(self, ids: Sequence[str]) -> dict[str, str]:
+        """Id -> name of those that are machines."""
+        with self.read() as connection:
+            return machines.names(connection, ids)
+
     def audit(
         self, *, before: int | None = None, subject: str = "", limit: int = 100
     ) -> list[dict[str, Any]]:

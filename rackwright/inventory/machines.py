@@ -99,6 +99,12 @@ def id_of(connection: Connection, reference: str) -> str:
     return str(found[0])
 
 
+def names(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Id -> name of those that are machines; what else is asked for is left out."""
+    query = select(MACHINE.c.id, MACHINE.c.name).where(MACHINE.c.id.in_(ids))
+    return {row.id: row.name for row in connection.execute(query)}
+
+
 def id_by_mac(connection: Connection, mac: str) -> str | None:
     """The machine that an operator enrolled with this MAC (canonical form)."""
     query = select(NIC.c.machine_id).where(NIC.c.mac == mac, NIC.c.is_enrolled)

@@ -17,14 +17,10 @@ class AuditService:
         Rows say a machine's name too, where it is still known.
         """
         rows = self._inventory.audit(before=before, subject=self._id_of(subject), limit=limit)
-        names = {subject: self._name_of(subject) for subject in {row["subject"] for row in rows}}
-        return [{**row, "at": iso_utc(row["at"]), "name": names[row["subject"]]} for row in rows]
-
-    def _name_of(self, subject: str) -> str:
-        try:
-            return self._inventory.machine(subject).name
-        except NotFoundError:
-            return ""  # a run, a plan, a cluster, or a machine that was forgotten since
+        names = self._inventory.machine_names(sorted({row["subject"] for row in rows}))
+        return [
+            {**row, "at": iso_utc(row["at"]), "name": names.get(row["subject"], "")} for row in rows
+        ]
 
     def _id_of(self, subject: str) -> str:
         try:

@@ -53,7 +53,8 @@ def leave_spec(
         for pool in sorted(pools - leaving)
     }
     for group in workflow.groups.values():
-        if group.quorum and not any(stay[pool]["machines"] for pool in group.pools):
+        staying = [name for pool in group.pools if pool in stay for name in stay[pool]["machines"]]
+        if group.quorum and not staying:
             raise OperatorError(
                 f"no machine of {group.name} would stay in cluster {cluster}",
                 hint="a cluster keeps at least one; add another first",
@@ -66,9 +67,17 @@ def leave_spec(
         if role in roles
     }
     if dead:
-        for role in sorted(roles):
-            if DEAD_PARAM in (library.role(role).schema.get("properties") or {}):
-                params.setdefault(role, {})[DEAD_PARAM] = list(dead)
+        takers = [
+            r for r in roles if DEAD_PARAM in (library.role(r).schema.get("properties") or {})
+        ]
+        if not takers:
+            raise OperatorError(
+                f"no role of workflow {way_out} takes the param {DEAD_PARAM}: nobody would forget "
+                f"{', '.join(dead)[:200]}",
+                hint="bring them back and let them leave, or give a role that param",
+            )
+        for role in takers:
+            params.setdefault(role, {})[DEAD_PARAM] = list(dead)
     spec = {
         "cluster": cluster,
         "workflow": way_out,

@@ -71,6 +71,15 @@ def test_what_makes_no_sense_is_refused(
     assert members(controller) == {"a", "b"}
 
 
+def test_the_dead_are_not_dropped_where_no_role_forgets_them(controller: Controller) -> None:
+    role = controller.content / "roles" / "test" / "steps" / "role.yaml"
+    role.write_text(role.read_text().replace(", leaving: {type: array, default: []}", ""))
+    done = shrink(controller, "--dead", "a")
+    assert done.code == 2
+    assert "takes the param leaving" in " ".join(done.err.split())
+    assert members(controller) == {"a", "b"}
+
+
 def test_a_cluster_without_a_way_out_says_so(controller: Controller) -> None:
     (controller.content / "workflows" / "steps-leave.yaml").unlink()
     done = shrink(controller, "a")
