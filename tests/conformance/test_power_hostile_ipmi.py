@@ -1,7 +1,7 @@
 """The IPMI driver against BMCs that misbehave, and against its own abandonment."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from rackwright.engine.drivers.timing import Timing
 from rackwright.engine.errors import EngineError, MachineError, OperatorError, UnreachableError
 from rackwright.engine.machine import Firmware
 from tests.conformance.bmc_peers import QUICK, HostileIpmi, IpmiSim
+from tests.conformance.power_scenarios import Scenario, attempt
 
 HARSH = replace(
     QUICK, request_timeout_s=3.0, action_answer_s=1.0, unanswered_s=2.0, poll_max_s=0.3, busy_s=0.1
@@ -30,20 +31,10 @@ HARSH = replace(
 
 def run(
     credentials: Credentials,
-    scenario: Callable[[PowerDriver], Awaitable[None]],
+    scenario: Scenario,
     timing: Timing = HARSH,
 ) -> EngineError | None:
-    async def whole() -> EngineError | None:
-        drivers = PowerDrivers(timing=timing)
-        try:
-            await scenario(drivers.open("ipmi", credentials))
-        except EngineError as error:
-            return error
-        finally:
-            await drivers.close()
-        return None
-
-    error = asyncio.run(whole())
+    error = asyncio.run(attempt("ipmi", credentials, scenario, timing))
     assert "c4n4ry" not in f"{error} {error!r}"
     return error
 

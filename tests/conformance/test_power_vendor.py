@@ -1,7 +1,6 @@
 """The Redfish driver against a service of another vendor's manners."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from rackwright.engine.drivers.factory import PowerDrivers
 from rackwright.engine.drivers.power.base import (
     BootDevice,
-    Credentials,
     PowerDriver,
     PowerState,
 )
@@ -18,6 +16,7 @@ from rackwright.engine.drivers.timing import Timing
 from rackwright.engine.errors import EngineError, MachineError, UnreachableError
 from rackwright.engine.machine import Firmware
 from tests.conformance.certificates import Identity, make_identity
+from tests.conformance.power_scenarios import Scenario, attempt, netboot, on_off_on
 from tests.conformance.vendor_redfish import Manners, VendorRedfish
 
 BRISK = Timing(
@@ -36,7 +35,6 @@ BRISK = Timing(
     busy_s=0.1,
     busy_max_s=0.5,
 )
-Scenario = Callable[[PowerDriver], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
@@ -45,35 +43,10 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> Identity:
 
 
 def run(bmc: VendorRedfish, scenario: Scenario, timing: Timing = BRISK) -> EngineError | None:
-    error = asyncio.run(_whole(bmc.credentials, scenario, timing))
+    error = asyncio.run(attempt("redfish", bmc.credentials, scenario, timing))
     assert not bmc.sessions
     assert "c4n4ry" not in f"{error} {error!r}"
     return error
-
-
-async def _whole(
-    credentials: Credentials, scenario: Scenario, timing: Timing
-) -> EngineError | None:
-    drivers = PowerDrivers(timing=timing)
-    try:
-        await scenario(drivers.open("redfish", credentials))
-    except EngineError as error:
-        return error
-    finally:
-        await drivers.close()
-    return None
-
-
-async def on_off_on(driver: PowerDriver) -> None:
-    await driver.power_on()
-    await driver.power_off()
-    await driver.power_on()
-    assert await driver.power_state() is PowerState.ON
-
-
-async def netboot(driver: PowerDriver) -> None:
-    await driver.set_boot_once(BootDevice.PXE, Firmware.UEFI)
-    assert await driver.boot_once() is BootDevice.PXE
 
 
 @pytest.mark.parametrize(
@@ -249,7 +222,9 @@ def test_sessions_of_others_are_waited_for_and_left_alone(identity: Identity) ->
 
     with VendorRedfish(identity, Manners(session_limit=1)) as bmc:
         bmc.sessions["/other/"] = "theirs"
-        error = asyncio.run(_whole(bmc.credentials, scenario, replace(BRISK, read_deadline_s=1.5)))
+        error = asyncio.run(
+            attempt("redfish", bmc.credentials, scenario, replace(BRISK, read_deadline_s=1.5))
+        )
         assert isinstance(error, MachineError)
         assert "session" in str(error)
         assert list(bmc.sessions) == ["/other/"]

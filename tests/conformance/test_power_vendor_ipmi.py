@@ -1,7 +1,6 @@
 """The IPMI driver against a BMC of another vendor's manners, and a network that loses datagrams."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -9,14 +8,11 @@ import pytest
 from rackwright.engine.drivers.factory import PowerDrivers
 from rackwright.engine.drivers.power.base import (
     ActionUnconfirmedError,
-    BootDevice,
-    Credentials,
     PowerDriver,
-    PowerState,
 )
 from rackwright.engine.drivers.timing import Timing
 from rackwright.engine.errors import EngineError, MachineError, OperatorError, UnreachableError
-from rackwright.engine.machine import Firmware
+from tests.conformance.power_scenarios import Scenario, attempt, netboot, on_off_on
 from tests.conformance.vendor_ipmi import Manners, VendorIpmi
 
 BRISK = Timing(
@@ -34,41 +30,15 @@ BRISK = Timing(
     busy_s=0.1,
     busy_max_s=0.5,
 )
-Scenario = Callable[[PowerDriver], Awaitable[None]]
 DATAGRAMS = range(13)  # of one ipmitool run: ten or eleven
 
 
-async def attempt(
-    credentials: Credentials, scenario: Scenario, timing: Timing = BRISK
-) -> EngineError | None:
-    drivers = PowerDrivers(timing=timing)
-    try:
-        await scenario(drivers.open("ipmi", credentials))
-    except EngineError as error:
-        return error
-    finally:
-        await drivers.close()
-    return None
-
-
 def run(bmc: VendorIpmi, scenario: Scenario, timing: Timing = BRISK) -> EngineError | None:
-    error = asyncio.run(attempt(bmc.credentials, scenario, timing))
+    error = asyncio.run(attempt("ipmi", bmc.credentials, scenario, timing))
     assert bmc.settle() == 0
     assert bmc.most_sessions <= 1
     assert "c4n4ry" not in f"{error} {error!r}"
     return error
-
-
-async def on_off_on(driver: PowerDriver) -> None:
-    await driver.power_on()
-    await driver.power_off()
-    await driver.power_on()
-    assert await driver.power_state() is PowerState.ON
-
-
-async def netboot(driver: PowerDriver) -> None:
-    await driver.set_boot_once(BootDevice.PXE, Firmware.UEFI)
-    assert await driver.boot_once() is BootDevice.PXE
 
 
 @pytest.mark.parametrize(
@@ -99,7 +69,7 @@ def test_lost_or_doubled_datagram_never_doubles_an_action(how: str) -> None:
             port_read = 11  # the state is read first: its datagrams are not the action's
             chosen = frozenset([port_read + number])
             bmc.manners = replace(bmc.manners, **{how: chosen})  # type: ignore[arg-type]
-            error = await attempt(bmc.credentials, on)
+            error = await attempt("ipmi", bmc.credentials, on, BRISK)
             await asyncio.to_thread(bmc.settle, 1.0)
             return error, bmc
 
@@ -117,7 +87,7 @@ def test_boot_device_is_known_whatever_datagram_is_lost(how: str) -> None:
     async def one(number: int) -> tuple[EngineError | None, VendorIpmi]:
         with VendorIpmi() as bmc:
             bmc.manners = replace(bmc.manners, **{how: frozenset([number])})  # type: ignore[arg-type]
-            return await attempt(bmc.credentials, netboot), bmc
+            return await attempt("ipmi", bmc.credentials, netboot, BRISK), bmc
 
     async def whole() -> list[tuple[EngineError | None, VendorIpmi]]:
         return await asyncio.gather(*(one(number) for number in range(0, 46, 3)))
@@ -225,5 +195,7 @@ def test_silence_in_the_middle_is_unreachable_within_the_deadline() -> None:
         await driver.power_state()
 
     with VendorIpmi(Manners(mute_at=frozenset(range(4, 400)))) as bmc:
-        error = asyncio.run(attempt(bmc.credentials, state, replace(BRISK, read_deadline_s=3.0)))
+        error = asyncio.run(
+            attempt("ipmi", bmc.credentials, state, replace(BRISK, read_deadline_s=3.0))
+        )
     assert isinstance(error, UnreachableError)
