@@ -115,7 +115,7 @@ def simulate(wanted: Simulation) -> Simulated:
         collect_rarely()  # the runner and its executor know each other
         begun = time.perf_counter()
         hashed = _Hashed(ran.journal)
-        told = _explained(report(plan, hashed), plan, ran.silent)
+        told = _explained(report(plan, hashed, *ran.journal.standing()), plan, ran.silent)
         return Simulated(
             run_id=ran.run_id,
             status=ran.status,

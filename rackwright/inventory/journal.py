@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from sqlalchemy import Connection, delete, insert, select, text, update
+from sqlalchemy import Connection, delete, func, insert, select, text, update
 
 from rackwright.inventory.database import Database
 from rackwright.inventory.errors import NotFoundError, StaleOwnerError
@@ -122,6 +122,17 @@ class RunJournal(Generic[F]):
             ).first()
             seq, snapshot = found or (self._first_seq, b"")
             return snapshot, self._facts(connection, seq)
+
+    def standing(self) -> tuple[bytes, int]:
+        """The last snapshot, empty where there is none, and how many facts it covers."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                select(SNAPSHOT.c.payload, func.sum(JOURNAL.c.facts))
+                .join(JOURNAL, JOURNAL.c.run_no == SNAPSHOT.c.run_no)
+                .where(SNAPSHOT.c.run_no == self._run_no, JOURNAL.c.seq <= SNAPSHOT.c.seq)
+                .group_by(SNAPSHOT.c.run_no)
+            ).first()
+        return (found[0], int(found[1])) if found else (b"", 0)
 
     def _facts(self, connection: Connection, after: int) -> list[F]:
         facts: list[F] = []

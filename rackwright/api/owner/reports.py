@@ -35,7 +35,7 @@ class ReportService:
         """Makespan, critical path, where time went, failures by cause; of any run."""
         plan = self._plan_of(run_id)
         journal = self._inventory.journal(run_id, fact=Fact)
-        told = await asyncio.to_thread(lambda: report(plan, journal.each()))
+        told = await asyncio.to_thread(lambda: report(plan, journal.each(), *journal.standing()))
         return {"run": run_id, **report_view(told), "status": self._runs.status(run_id)}
 
     async def explain(self, run_id: str, machine: str) -> list[dict[str, str]]:

@@ -5,7 +5,6 @@ an attempt does follows from (seed, task, attempt) alone, so that the order in w
 made changes nothing. Results of one instant are reported together.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +14,7 @@ from rackwright.engine.errors import EngineError
 from rackwright.engine.executors.simulated_world import World
 from rackwright.engine.plan.model import Plan
 from rackwright.engine.run.clock import Timeline
-from rackwright.engine.run.ports import Attempt, Outcome, OutcomeSink
+from rackwright.engine.run.ports import Attempt, Outcome, RunView
 from rackwright.engine.schedule.events import Mode, Result
 
 _MASK: Final = (1 << 64) - 1
@@ -90,7 +89,7 @@ class SimulatedExecutor:
     def __init__(
         self,
         plan: Plan,
-        sink: OutcomeSink,
+        sink: RunView,
         timeline: Timeline,
         world: World,
         *,
@@ -123,7 +122,6 @@ class SimulatedExecutor:
         self._cancelled: set[tuple[int, int]] = set()
         self.silent: dict[tuple[int, int], str] = {}  # (task, attempt) nobody hears of -> why
         self._repeated: set[tuple[int, int]] = set()
-        self._writing: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def start(self, attempts: Sequence[Attempt]) -> None:
@@ -229,23 +227,15 @@ class SimulatedExecutor:
         return _make(Outcome, (task, attempt, result, evidence, outputs, "", "", False))
 
     def _write(self, task: int, attempt: int) -> None:
-        self._timeline.hold()
-        writing = asyncio.get_running_loop().create_task(self._write_disk(task, attempt))
-        self._writing.add(writing)
-        writing.add_done_callback(self._wrote)
+        detail = {"drive_serial": f"SIM-{task % self._machines}"}
+        self._sink.intend_then("erase", task, attempt, detail, self._write_disk)
 
-    def _wrote(self, writing: asyncio.Task[None]) -> None:
-        self._writing.discard(writing)
-        self._timeline.release()
-
-    async def _write_disk(self, task: int, attempt: int) -> None:
-        """Intent, then the erasure; an executor that is closed in between writes nothing."""
-        try:
-            detail = {"drive_serial": f"SIM-{task % self._machines}"}
-            await self._sink.intend("erase", task, attempt, detail)
-        except EngineError as error:
-            if not self._closed:
-                self._report(task, attempt, Result.FAILED, str(error))
+    def _write_disk(self, task: int, attempt: int, granted: int | EngineError) -> None:
+        """The erasure, once its intent is committed; a closed executor writes nothing."""
+        if self._closed:
+            return
+        if isinstance(granted, EngineError):
+            self._report(task, attempt, Result.FAILED, str(granted))
             return
         self._world.erase(task, attempt)
         self._world.apply(task, attempt)
@@ -275,6 +265,3 @@ class SimulatedExecutor:
 
     async def close(self) -> None:
         self._closed = True
-        for writing in tuple(self._writing):
-            writing.cancel()
-        await asyncio.gather(*self._writing, return_exceptions=True)

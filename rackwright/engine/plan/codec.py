@@ -27,7 +27,7 @@ _OUTSIDE_DIGEST = frozenset(("digest", "estimate_s"))
 # Not written where they are empty: plans made before they existed stay what they were.
 _PLAN_LATER = ("adaptive", "facts_used", "parent", "target", "windows")
 _STAGE_LATER = ("approve", "approve_deadline_s", "when", "windows")
-_ERASURE: Final = tuple(f.name for f in fields(Erasure))
+_ERASURE: Final = tuple(sorted(f.name for f in fields(Erasure)))
 _erasure_values: Final = attrgetter(*_ERASURE)
 
 
@@ -76,12 +76,12 @@ def _decisions(plan: Plan) -> dict[str, Any]:
             found[name] = _flat(value) if isinstance(value, Target) else thaw(value)
     profiles, places = _profiles(plan.machines)
     found["profiles"] = profiles
-    found["machines"] = Rows(lambda: _machine_rows(plan.machines, places))
+    found["machines"] = Rows(lambda: _machine_rows(plan.machines, places), is_sorted=True)
     found["stages"] = [
         {k: v for k, v in _flat(stage).items() if v or k not in _STAGE_LATER}
         for stage in plan.stages
     ]
-    found["erasures"] = Rows(lambda: map(_erasure_row, plan.erasures))
+    found["erasures"] = Rows(lambda: map(_erasure_row, plan.erasures), is_sorted=True)
     return found
 
 
@@ -110,19 +110,17 @@ def _machine_rows(
     for machine, place in zip(machines, places, strict=True):
         yield {
             "id": machine.id,
+            "limits": machine.limits,
             "name": machine.name,
-            "why": machine.why,
             "origin": machine.origin,
-            "limits": list(machine.limits),
             "profile": place,
-            **({"windows": list(machine.windows)} if machine.windows else {}),
+            "why": machine.why,
+            **({"windows": machine.windows} if machine.windows else {}),
         }
 
 
 def _erasure_row(erasure: Erasure) -> dict[str, object]:
-    row = dict(zip(_ERASURE, _erasure_values(erasure), strict=True))
-    row["signatures"] = list(erasure.signatures)
-    return row
+    return dict(zip(_ERASURE, _erasure_values(erasure), strict=True))
 
 
 def _flat(value: Any) -> Any:

@@ -40,7 +40,8 @@ def fingerprint(
                 value.append(facts_of(machine, facts_used))
             yield value
 
-    return digest_of({"cluster_id": cluster_id, "machines": Rows(values)})
+    rows = Rows(values, is_sorted=not facts_used)
+    return digest_of({"cluster_id": cluster_id, "machines": rows})
 
 
 def plan_fingerprint(
@@ -63,7 +64,7 @@ def plan_fingerprint(
 def _values(
     machine: Machine, members: Mapping[str, str], is_erased: bool, labels: Sequence[str]
 ) -> list[object]:
-    keys = sorted(machine.labels) if "*" in labels else labels
+    keys = machine.labels if "*" in labels else labels
     installed = machine.installed
     return [
         machine.id,
@@ -89,7 +90,7 @@ def _values(
         ]
         if installed
         else None,
-        {key: machine.labels[key] for key in keys if key in machine.labels},
+        {key: machine.labels[key] for key in sorted(keys) if key in machine.labels},
         [_drive(d) for d in sorted(machine.drives or (), key=lambda d: (d.serial, d.wwn, d.path))]
         if is_erased
         else None,

@@ -15,11 +15,6 @@ class Timeline(Protocol):
 
     def call_later(self, delay_s: float, action: Callable[[], None]) -> None: ...
 
-    def hold(self) -> None:
-        """Something is under way outside the timeline: virtual time stands still."""
-
-    def release(self) -> None: ...
-
 
 class SystemClock:
     """The system's clocks; needs a running event loop to wait."""
@@ -43,12 +38,6 @@ class SystemClock:
     def call_later(self, delay_s: float, action: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_later(delay_s, action)
 
-    def hold(self) -> None:
-        """Real time does not stand still."""
-
-    def release(self) -> None:
-        """See ``hold``."""
-
 
 class VirtualClock:
     """Time as a heap of what will happen. Ties are taken in the order they were written down."""
@@ -58,7 +47,6 @@ class VirtualClock:
         self._elapsed = 0.0
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
-        self._holds = 0
 
     def now(self) -> float:
         return self._start + self._elapsed
@@ -70,25 +58,13 @@ class VirtualClock:
         self._count += 1
         heapq.heappush(self._heap, (self._elapsed + max(0.0, delay_s), self._count, action))
 
-    def hold(self) -> None:
-        self._holds += 1
-
-    def release(self) -> None:
-        self._holds -= 1
-
-    @property
-    def is_held(self) -> bool:
-        return self._holds > 0
-
     def next_at(self) -> float | None:
         """When something is written down to happen next."""
         return self._heap[0][0] if self._heap else None
 
     async def wait(self, woken: asyncio.Event, until: float | None) -> None:
         while not woken.is_set():
-            if self._holds:
-                await asyncio.sleep(0)
-            elif until is None and not self._heap:
+            if until is None and not self._heap:
                 await woken.wait()
             elif self.step(until):
                 return
@@ -119,7 +95,7 @@ class PacedClock(VirtualClock):
     async def wait(self, woken: asyncio.Event, until: float | None) -> None:
         while not woken.is_set():
             dues = [at for at in (until, self.next_at()) if at is not None]
-            if not dues or self.is_held:
+            if not dues:
                 await super().wait(woken, until)
                 return
             delay_s = max(0.0, min(dues) - self.monotonic()) / self._speed

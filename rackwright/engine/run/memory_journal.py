@@ -54,6 +54,11 @@ class MemoryJournal:
         seq, snapshot = self._snapshot
         return snapshot, self.facts[seq:]
 
+    def standing(self) -> tuple[bytes, int]:
+        """The last snapshot, empty where there is none, and how many facts it covers."""
+        seq, snapshot = self._snapshot
+        return snapshot, seq
+
     def read(self) -> list[Fact]:
         return list(self.facts)
 

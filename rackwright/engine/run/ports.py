@@ -5,10 +5,11 @@ the inventory owns the transaction.
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from rackwright.engine.errors import EngineError
 from rackwright.engine.schedule.events import Mode, Result
 
 
@@ -75,8 +76,17 @@ class Intent(NamedTuple):
     detail: Mapping[str, object]
 
 
+IntentTold = Callable[[int, int, int | EngineError], None]  # task, attempt, count or error
+
+
 class RunView(OutcomeSink, Protocol):
     """What a run gives to the executor it drives: where to report, and what is known so far."""
+
+    def intend_then(
+        self, kind: str, task: int, attempt: int, detail: Mapping[str, object], told: IntentTold
+    ) -> None:
+        """``intend`` for thousands at once, without a coroutine for each: ``told`` is called once,
+        with what ``intend`` would have returned or raised."""
 
     def outputs(self) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
         """Stage name -> machine id -> output name -> value."""

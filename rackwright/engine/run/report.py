@@ -97,11 +97,13 @@ class _StageTimes:
     slowest: tuple[float, int] = (-1.0, -1)
 
 
-def report(plan: Plan, facts: Iterable[Fact]) -> RunReport:
-    """The run as its journal tells it, finished or not. Reads ``facts`` once, keeping none."""
+def report(plan: Plan, facts: Iterable[Fact], snapshot: bytes = b"", covered: int = 0) -> RunReport:
+    """The run as its journal tells it, finished or not. Reads ``facts``, all of the run's, once,
+    keeping none. ``snapshot``: how the run stood after the first ``covered`` of them."""
     topology = Topology.from_plan(plan)
     reader = _Reader(plan)
-    scheduler = restore(plan, topology, reader.watching(facts), is_to_go_on=False).scheduler
+    since = reader.watching(facts, covered)
+    scheduler = restore(plan, topology, since, snapshot, is_to_go_on=False).scheduler
     board = scheduler.board
     times, last_words = reader.times, reader.last_words
     stages = tuple(_stage(plan, board, s, times[s]) for s in range(len(plan.stages)))
@@ -142,12 +144,16 @@ class _Reader:
         self.times = [_StageTimes() for _ in plan.stages]
         self.last_words: dict[int, bytes] = {}
 
-    def watching(self, facts: Iterable[Fact]) -> Iterator[Fact]:
+    def watching(self, facts: Iterable[Fact], covered: int) -> Iterator[Fact]:
+        """Gives on all but the first ``covered``."""
         machines, times, last_words = self._machines, self.times, self.last_words
         begun = array("d", bytes(8 * machines * len(times)))  # when; 0.0: not under way
         at, prefix = 0.0, b"?"
         for fact in facts:
-            yield fact
+            if covered:
+                covered -= 1
+            else:
+                yield fact
             kind, stage, machine, _, _, payload = fact
             if kind != "issued" and kind != "ended":
                 continue

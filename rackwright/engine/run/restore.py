@@ -51,7 +51,7 @@ def restore(
     run at its start. ``is_to_go_on`` False: outputs and intents are passed over, which only a run
     that goes on needs."""
     try:
-        begin = decode(snapshot) if snapshot else None
+        begin = decode(snapshot, with_known=is_to_go_on) if snapshot else None
         return _Fold(plan, topology, begin, is_to_go_on=is_to_go_on).restored(facts)
     except (IndexError, KeyError, ValueError) as error:
         raise EngineError(
@@ -73,7 +73,8 @@ class _Fold:
         self._holds = Holds(plan)
         if begin:
             self._holds.due.update(begin.approvals)
-            self._knowledge.recall(begin.known)
+            if begin.known is not None:
+                self._knowledge.recall(begin.known)
         self._names_outputs = tuple(is_to_go_on and bool(stage.outputs) for stage in plan.stages)
 
     def restored(self, facts: Iterable[Fact]) -> Restored:

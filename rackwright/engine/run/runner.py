@@ -15,7 +15,7 @@ import heapq
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeVar, assert_never
+from typing import Final, assert_never
 
 from rackwright.engine.errors import EngineError, OperatorError
 from rackwright.engine.plan.model import Plan
@@ -33,6 +33,7 @@ from rackwright.engine.run.ports import (
     Executor,
     Fact,
     Intent,
+    IntentTold,
     Journal,
     Outcome,
     RunView,
@@ -59,7 +60,6 @@ from rackwright.engine.schedule.events import (
     Decided,
     Elect,
     Elected,
-    Ended,
     Event,
     Finish,
     Granted,
@@ -86,10 +86,9 @@ GRACE_S: Final = 90.0  # an executor ends an attempt by itself; longer than it t
 CHUNK: Final = 32_768  # facts in one append
 SNAPSHOT_FACTS: Final = 500_000  # facts between snapshots: what a restart may have to fold
 
-_CHANGED: Final = Result.CHANGED
+_CHANGED: Final = Result.CHANGED  # looked up anew for each use of it
+_RUNNING: Final = b.RUNNING
 _make = tuple.__new__
-
-Answer = TypeVar("Answer")
 
 
 class Runner:
@@ -227,12 +226,30 @@ class Runner:
     def _collect(self, turn: Turn) -> None:
         self._open = turn
         inbox, self._inbox = self._inbox, deque()
-        prefix = codec.at_prefix(turn.at)
-        for item in inbox:
-            if type(item) is Outcome:
-                self._take_outcome(turn, item, prefix)
-            else:
+        self._take(turn, inbox)
+
+    def _take(self, turn: Turn, items: Iterable[Outcome | Reply | Order | Wish]) -> None:
+        """The loop that every outcome goes through: what it uses has a name here."""
+        state, attempts, count = self._board.state, self._board.attempts, self._topology.task_count
+        machines, ended = self._machines, self._scheduler.ended
+        tell, tell_task = turn.facts.append, turn.tasks.append
+        prefix, payload_of = codec.at_prefix(turn.at), codec.ended_payload
+        for item in items:
+            if type(item) is not Outcome:
                 self._take_rare(turn, item)
+                continue
+            task, attempt, result, _, outputs, _, _, pressed = item
+            if not 0 <= task < count or state[task] != _RUNNING or attempts[task] != attempt:
+                continue  # not under way any more
+            stage, machine = divmod(task, machines)
+            payload = payload_of(prefix, item)
+            tell(_make(Fact, ("ended", stage, machine, attempt, int(result), payload)))
+            tell_task(task)
+            if outputs and result <= _CHANGED:
+                self._knowledge.learn_outputs(stage, machine, outputs)
+            ended((task, attempt, result))
+            if self._adapts:
+                self._adapt(turn, stage, machine, pressed)
 
     def _take_rare(self, turn: Turn, item: Outcome | Reply | Order | Wish) -> None:
         match item:
@@ -243,7 +260,7 @@ class Runner:
             case Wish():
                 self._take_wish(turn, item)
             case Outcome():
-                self._take_outcome(turn, item, codec.at_prefix(turn.at))
+                raise AssertionError("outcomes are handled by the caller")
             case _:
                 assert_never(item)
 
@@ -253,20 +270,6 @@ class Runner:
             and self._board.state[task] == b.RUNNING
             and self._board.attempts[task] == attempt
         )
-
-    def _take_outcome(self, turn: Turn, outcome: Outcome, prefix: bytes) -> None:
-        task, attempt, result, _, outputs, _, _, pressed = outcome
-        if not self._is_in_flight(task, attempt):
-            return
-        stage, machine = divmod(task, self._machines)
-        payload = codec.ended_payload(prefix, outcome)
-        turn.facts.append(_make(Fact, ("ended", stage, machine, attempt, int(result), payload)))
-        turn.tasks.append(task)
-        if outputs and result <= _CHANGED:
-            self._knowledge.learn_outputs(stage, machine, outputs)
-        self._scheduler.feed(_make(Ended, (task, attempt, result)))
-        if self._adapts:
-            self._adapt(turn, stage, machine, pressed)
 
     def _adapt(self, turn: Turn, stage: int, machine: int, pressed: bool) -> None:
         rows, board = self._topology.stages[stage].limits, self._board
@@ -361,8 +364,7 @@ class Runner:
 
     def _take_wish(self, turn: Turn, wish: Wish) -> None:
         if wish.attempt and not self._is_in_flight(wish.task, wish.attempt):
-            if not wish.granted.done():
-                wish.granted.set_exception(_over(wish.task, wish.attempt))
+            wish.told(wish.task, wish.attempt, _over(wish.task, wish.attempt))
             return
         stage, machine = divmod(wish.task, self._machines)
         payload = codec.encode(
@@ -408,8 +410,7 @@ class Runner:
             result = Result.UNKNOWN if probing else Result.FAILED
         limit_s = self._timeouts[task // self._machines]
         error = f"no outcome {self._grace_s:.0f} s after its deadline of {limit_s:.0f} s"
-        outcome = Outcome(task, attempt, result, error=error, pressed=True)
-        self._take_outcome(turn, outcome, codec.at_prefix(turn.at))
+        self._take(turn, [Outcome(task, attempt, result, error=error, pressed=True)])
 
     def _watch_starts(self, starts: Sequence[Attempt]) -> None:
         """One deadline for all attempts of a batch that have the same timeout."""
@@ -530,9 +531,7 @@ class Runner:
     def _release(self, turn: Turn) -> None:
         for wish in turn.wishes:
             intent = Intent(wish.kind, wish.task, wish.attempt, wish.detail)
-            earlier = self._knowledge.learn_intent(intent)
-            if not wish.granted.done():
-                wish.granted.set_result(earlier)
+            wish.told(wish.task, wish.attempt, self._knowledge.learn_intent(intent))
         for order in turn.orders:
             if order.done is not None and not order.done.done():
                 order.done.set_result(None)
@@ -559,8 +558,8 @@ class Runner:
         for item in left:
             if isinstance(item, Order) and item.done is not None and not item.done.done():
                 item.done.set_exception(error)
-            elif isinstance(item, Wish) and not item.granted.done():
-                item.granted.set_exception(error)
+            elif isinstance(item, Wish):
+                item.told(item.task, item.attempt, error)
 
     # the executor's side -------------------------------------------------------------------------
 
@@ -580,19 +579,32 @@ class Runner:
 
         Raises AttemptOverError when the attempt is not under way any more.
         """
-        if attempt and not self._is_in_flight(task, attempt):
-            raise _over(task, attempt)
-        if not 0 <= task < self._topology.task_count:
-            raise EngineError(f"there is no task {task}")
-        granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        return await self._submit(Wish(kind, task, attempt, detail, granted), granted)
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    async def _submit(self, item: Order | Wish, answer: asyncio.Future[Answer]) -> Answer:
-        if self._stopped is not None:
-            raise self._stopped
-        self._inbox.append(item)
-        self._woken.set()
+        def told(_task: int, _attempt: int, said: int | EngineError) -> None:
+            if answer.done():  # nobody waits any more
+                return
+            if isinstance(said, EngineError):
+                answer.set_exception(said)
+            else:
+                answer.set_result(said)
+
+        self.intend_then(kind, task, attempt, detail, told)
         return await answer
+
+    def intend_then(
+        self, kind: str, task: int, attempt: int, detail: Mapping[str, object], told: IntentTold
+    ) -> None:
+        """See ``RunView``."""
+        if attempt and not self._is_in_flight(task, attempt):
+            told(task, attempt, _over(task, attempt))
+        elif not 0 <= task < self._topology.task_count:
+            told(task, attempt, EngineError(f"there is no task {task}"))
+        elif self._stopped is not None:
+            told(task, attempt, self._stopped)
+        else:
+            self._inbox.append(_make(Wish, (kind, task, attempt, detail, told)))
+            self._woken.set()
 
     def outputs(self) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
         return self._knowledge.outputs()
@@ -611,8 +623,12 @@ class Runner:
         Raises OperatorError for an order that does not fit the run.
         """
         self._check(event)
+        if self._stopped is not None:
+            raise self._stopped
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        await self._submit(Order(event, by, reason, done), done)
+        self._inbox.append(Order(event, by, reason, done))
+        self._woken.set()
+        await done
 
     async def cancel(self, *, by: str = "", reason: str = "") -> None:
         """Unstarted tasks end, what runs is told to stop, ``always`` stages still run."""

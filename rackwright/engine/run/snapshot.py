@@ -1,7 +1,8 @@
 """A run's standing to bytes and back: what a restart reads in place of all facts up to there.
 
-Compressed: a header of JSON, then the columns as they are. Written with the commit it follows from,
-so that it can be neither ahead of the journal nor behind its number.
+Compressed: a header of JSON, the columns as they are, and what is known, in JSON again: who only
+asks how the run stands leaves that unread. Written with the commit it follows from, so that it can
+be neither ahead of the journal nor behind its number.
 """
 
 import json
@@ -17,7 +18,8 @@ from rackwright.engine.run.knowledge import Knowledge
 from rackwright.engine.schedule.events import Cause
 from rackwright.engine.schedule.standing import Standing
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+_KNOWN_IN_HEADER: Final = 1  # the version before
 _LENGTH: Final = struct.Struct("<I")
 _PIECE: Final = 1000  # machines or intents in one piece of JSON
 _write: Final = writer()
@@ -25,10 +27,11 @@ _write: Final = writer()
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """``known``: what ``Knowledge.told`` gave. ``due``: task -> when its retry is, unix seconds."""
+    """``known``: what ``Knowledge.told`` gave, None if it was not asked for. ``due``: task -> when
+    its retry is, unix seconds."""
 
     standing: Standing
-    known: Mapping[str, Any]
+    known: Mapping[str, Any] | None
     due: Mapping[int, float]
     approvals: Mapping[int, float]  # ``Holds.due``
 
@@ -56,11 +59,11 @@ def encode(
         "due": list(due.items()),
         "approvals": list(approvals.items()),
     }
-    text = [_json(header)[:-1], b',"known":', *_known(knowledge.told()), b"}"]
+    text = _json(header)
     compressor = zlib.compressobj(1)
-    found = [compressor.compress(_LENGTH.pack(sum(map(len, text))))]
-    found += map(compressor.compress, text)
+    found = [compressor.compress(_LENGTH.pack(len(text)) + text)]
     found += map(compressor.compress, columns.values())
+    found += map(compressor.compress, _known(knowledge.told()))
     return b"".join((*found, compressor.flush()))
 
 
@@ -95,21 +98,18 @@ def _json(value: object) -> bytes:
     return _write(value).encode()
 
 
-def decode(blob: bytes) -> Snapshot:
+def decode(blob: bytes, *, with_known: bool = True) -> Snapshot:
     """Raises ValueError for what ``encode`` did not make."""
-    try:
-        raw = zlib.decompress(blob)
-        (length,) = _LENGTH.unpack_from(raw)
-        header = json.loads(raw[_LENGTH.size : _LENGTH.size + length])
-    except (zlib.error, struct.error) as error:
-        raise ValueError(f"a damaged snapshot: {error}") from error
-    if header["version"] != _VERSION:
+    reader = _Reader(blob)
+    (length,) = _LENGTH.unpack(reader.take(_LENGTH.size))
+    header = json.loads(reader.take(length))
+    if header["version"] not in (_VERSION, _KNOWN_IN_HEADER):
         raise ValueError(f"a snapshot of the unknown version {header['version']}")
-    at = _LENGTH.size + length
-    columns = {}
-    for name, size in header["columns"].items():
-        columns[name] = raw[at : at + size]
-        at += size
+    columns = {name: reader.take(size) for name, size in header["columns"].items()}
+    known = None
+    if with_known:
+        is_old = header["version"] == _KNOWN_IN_HEADER
+        known = header["known"] if is_old else json.loads(reader.rest())
     tasks, subjects = array("I"), array("i")
     tasks.frombytes(columns.pop("cause.task"))
     subjects.frombytes(columns.pop("cause.subject"))
@@ -126,7 +126,35 @@ def decode(blob: bytes) -> Snapshot:
     )
     return Snapshot(
         standing,
-        header["known"],
+        known,
         {int(task): at for task, at in header["due"]},
         {int(hold): at for hold, at in header.get("approvals", ())},
     )
+
+
+class _Reader:
+    """Decompresses no more than is asked for."""
+
+    def __init__(self, blob: bytes) -> None:
+        self._stream = zlib.decompressobj()
+        self._left = blob
+
+    def take(self, size: int) -> bytes:
+        found = self._some(size) if size else b""  # a limit of 0 is none
+        if len(found) != size:
+            raise ValueError("a damaged snapshot: it ends too early")
+        return found
+
+    def rest(self) -> bytes:
+        found = self._some(0)
+        if not self._stream.eof:
+            raise ValueError("a damaged snapshot: it ends too early")
+        return found
+
+    def _some(self, most: int) -> bytes:
+        try:
+            found = self._stream.decompress(self._left, most)
+        except zlib.error as error:
+            raise ValueError(f"a damaged snapshot: {error}") from error
+        self._left = self._stream.unconsumed_tail
+        return found

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from rackwright.engine.run.ports import Attempt, Fact
+from rackwright.engine.run.ports import Attempt, Fact, IntentTold
 from rackwright.engine.schedule.events import (
     CancelAsked,
     Decided,
@@ -47,13 +47,13 @@ class Order(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """An intent that waits for its commit."""
+    """An intent that waits for its commit; ``told`` is called once."""
 
     kind: str
     task: int
     attempt: int
     detail: Mapping[str, object]
-    granted: asyncio.Future[int]
+    told: IntentTold
 
 
 class Deadline(NamedTuple):

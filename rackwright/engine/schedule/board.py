@@ -46,6 +46,13 @@ PENDING: Final = -1
 ELECTING: Final = -2
 VOID: Final = -3  # nobody can be elected; only a retry re-opens it
 
+# results as plain ints: a member of an enum is looked up anew for each use of it
+_SATISFIED: Final = int(Result.SATISFIED)
+_CHANGED: Final = int(Result.CHANGED)
+_UNSATISFIED: Final = int(Result.UNSATISFIED)
+_UNKNOWN: Final = int(Result.UNKNOWN)
+_CANCELLED: Final = int(Result.CANCELLED)
+
 _STATES = range(256)
 # 1 where a need is still unmet; for a normal dependent, and for one that runs always
 _UNMET_SUCCESS: Final = bytes(s in (1, 2, 3, 4, 5, 9, 10, 11) for s in _STATES)
@@ -68,13 +75,13 @@ def is_proof(state: int, flags: int) -> bool:
 def plausible(result: int, flags: int, *, cancel_wanted: bool) -> int:
     """A ``Result`` that fits what was asked: a probe changes nothing, a full attempt is never just
     unsatisfied, and nothing is cancelled that nobody cancelled."""
-    probing = flags & PROBING
-    if result == Result.CHANGED and probing:
-        return Result.SATISFIED
-    if result == Result.UNSATISFIED and not probing:
-        return Result.UNKNOWN
-    if result == Result.CANCELLED and not cancel_wanted and not flags & SKIPPING:
-        return Result.UNKNOWN
+    if flags & PROBING:
+        if result == _CHANGED:
+            return _SATISFIED
+    elif result == _UNSATISFIED:
+        return _UNKNOWN
+    if result == _CANCELLED and not cancel_wanted and not flags & SKIPPING:
+        return _UNKNOWN
     return result
 
 

@@ -4,9 +4,11 @@
 Failure spreads by worklist (``doomed``), never by recursion: depth does not grow with the graph.
 """
 
+from typing import Final
+
 from rackwright.engine.schedule import board as b
 from rackwright.engine.schedule.barriers import blocker, halt_if_due, leave_wave, stage_moved
-from rackwright.engine.schedule.events import Cause, Ended, Result, SetTimer, TimerFired
+from rackwright.engine.schedule.events import Cause, Result, SetTimer, TimerFired
 from rackwright.engine.schedule.means import (
     doom_if_blocked,
     is_probe_wanted,
@@ -18,8 +20,12 @@ from rackwright.engine.schedule.means import (
 from rackwright.engine.schedule.topology import BACKOFF_CAP_S
 from rackwright.engine.schedule.work import Work
 
+_CHANGED: Final = int(Result.CHANGED)
+_UNSATISFIED: Final = int(Result.UNSATISFIED)
 
-def on_ended(work: Work, event: Ended) -> None:
+
+def on_ended(work: Work, event: tuple[int, int, int]) -> None:
+    """``event``: an ``Ended``."""
     task, attempt, result = event
     state = work.state
     if state[task] != b.RUNNING or attempt != work.attempts[task]:
@@ -53,7 +59,7 @@ def conclude(work: Work, task: int, stage: int, result: int) -> None:
     work.release_limits(task, stage)
     cancelled = work.board.cancelled and not work.always[stage]
     result = b.plausible(result, flags, cancel_wanted=cancelled)
-    if result <= Result.CHANGED:
+    if result <= _CHANGED:
         succeed(work, task, stage, b.SATISFIED + result)
     elif flags & b.SKIPPING:
         succeed(work, task, stage, b.SKIPPED, Cause.OPERATOR)
@@ -61,7 +67,7 @@ def conclude(work: Work, task: int, stage: int, result: int) -> None:
         failed = result in (Result.FAILED, Result.REFUSED)
         told = failed or result == Result.CANCELLED
         end_badly(work, task, b.FAILED if failed else b.CANCELLED, None if told else Cause.CANCEL)
-    elif result == Result.UNSATISFIED:
+    elif result == _UNSATISFIED:
         work.flags[task] = flags | b.PROBED
         stop_probing(work, task, stage, unanswered=False)
     elif flags & b.PROBING and (found := blocker(work, task, stage)):

@@ -95,6 +95,10 @@ class Scheduler:
         """Apply one event. Unknown attempts and events that no longer fit are ignored."""
         _HANDLERS[type(event)](self._work, event)
 
+    def ended(self, event: tuple[int, int, int]) -> None:
+        """``feed`` for what makes up almost all events: an ``Ended``, or a tuple like it."""
+        on_ended(self._work, event)
+
     def take(self) -> list[Command]:
         """The commands that follow from everything fed so far, in order."""
         work = self._work

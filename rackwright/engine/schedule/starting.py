@@ -99,7 +99,7 @@ def admit(work: Work, task: int, stage: int) -> int:
     work.state[task] = b.RUNNING
     attempt = work.attempts[task] + 1
     work.attempts[task] = attempt
-    work.out.append(Start(task, attempt, _PROBE if probing else _FULL))
+    work.out.append(_make(Start, (task, attempt, _PROBE if probing else _FULL)))
     return -1
 
 

@@ -115,9 +115,10 @@ class Work:
     def release_limits(self, task: int, stage: int) -> None:
         limits = self.topology.stages[stage].limits
         if limits is not None:
+            used, queues, owed = self.board.used, self.queues, self.board.owed
             for limit in limits[task % self.machines]:
-                self.board.used[limit] -= 1
-                if limit in self.queues:
+                used[limit] -= 1
+                if limit in queues:
                     self.wake[limit] = None
-                if limit in self.board.owed:
+                if limit in owed:
                     self.give_back(limit)

@@ -27,22 +27,6 @@ def test_virtual_time_stops_at_a_deadline() -> None:
     asyncio.run(main())
 
 
-def test_virtual_time_stands_still_while_it_is_held() -> None:
-    async def main() -> None:
-        clock, woken = VirtualClock(), asyncio.Event()
-        clock.call_later(1.0, woken.set)
-        clock.hold()
-        waiting = asyncio.create_task(clock.wait(woken, None))
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert clock.monotonic() == 0.0
-        clock.release()
-        await waiting
-        assert clock.monotonic() == 1.0
-
-    asyncio.run(main())
-
-
 def test_the_system_clock_returns_at_a_deadline_that_passed() -> None:
     async def main() -> None:
         clock = SystemClock()

@@ -21,8 +21,14 @@ ENDED = Fact("ended", 0, 0, 1, 1, b"\x00\xff")
 RUNNING, CHANGED = 4, 7
 
 
+class Reported(Journal, Protocol):
+    """A journal that a report can be made of, too."""
+
+    def standing(self) -> tuple[bytes, int]: ...
+
+
 class Opened(Protocol):
-    journal: Journal
+    journal: Reported
     epoch: int
 
     def take_over(self) -> None: ...
@@ -31,7 +37,7 @@ class Opened(Protocol):
 class InMemory:
     def __init__(self) -> None:
         self.memory = MemoryJournal()
-        self.journal: Journal = self.memory
+        self.journal: Reported = self.memory
         self.epoch = self.memory.epoch
 
     def take_over(self) -> None:
@@ -42,7 +48,7 @@ class InDatabase:
     def __init__(self, path: Path) -> None:
         self.inventory = Inventory.open(path)
         self.path = path
-        self.journal: Journal = self.inventory.journal(asyncio.run(self._run()), fact=Fact)
+        self.journal: Reported = self.inventory.journal(asyncio.run(self._run()), fact=Fact)
         self.epoch = self.inventory.epoch
         self.others: list[Callable[[], None]] = []
 
@@ -92,12 +98,14 @@ def test_an_empty_journal_has_no_facts(opened: Opened) -> None:
 
 def test_a_snapshot_stands_for_the_facts_up_to_its_commit(opened: Opened) -> None:
     assert opened.journal.past() == (b"", [])
+    assert opened.journal.standing() == (b"", 0)
     append(opened, Commit([ISSUED], [RUNNING]))
     assert opened.journal.past() == (b"", [ISSUED])
     append(opened, Commit([ENDED], [CHANGED], snapshot=b"one"))
     append(opened, Commit([ISSUED], [RUNNING], snapshot=b"two"))
     append(opened, Commit([ENDED], [CHANGED]))
     assert opened.journal.past() == (b"two", [ENDED])
+    assert opened.journal.standing() == (b"two", 3)
     assert list(opened.journal.read()) == [ISSUED, ENDED, ISSUED, ENDED]
 
 

@@ -1,6 +1,7 @@
 import pytest
 
 from rackwright.engine.executors.simulated import Faults
+from rackwright.engine.run.memory_journal import MemoryJournal
 from rackwright.engine.run.report import report
 from rackwright.engine.schedule.events import RunStatus
 from tests.unit.engine.run.plans import swarm
@@ -66,3 +67,14 @@ def test_failures_are_counted_by_cause() -> None:
     rig = Rig(swarm(4), Faults(broken=broken))
     rig.run()
     assert report(rig.plan, rig.journal.facts).causes == (("runtime", "simulated: failed", 2),)
+
+
+def test_from_a_snapshot_it_is_the_same() -> None:
+    rig = Rig(swarm(4), Faults(fail=0.2, unknown=0.1), seed=3)
+    stood: list[tuple[bytes, int]] = []
+    rig.journal = MemoryJournal(observe=lambda _: stood.append(rig.journal.standing()))
+    rig.run()
+    facts = rig.journal.facts
+    whole = report(rig.plan, facts)
+    assert len({covered for _, covered in stood}) > 5
+    assert all(report(rig.plan, facts, *standing) == whole for standing in stood)

@@ -1,5 +1,6 @@
 """A run taken up at a snapshot goes on as one taken up from all its facts."""
 
+import json
 import zlib
 
 import pytest
@@ -69,11 +70,39 @@ def test_a_snapshot_of_another_plan_or_version_is_refused() -> None:
     other = swarm(5)
     with pytest.raises(Exception, match="does not fit"):
         restore(other, Topology.from_plan(other), [], blob)
-    raw = zlib.decompress(blob).replace(b'"version":1', b'"version":9')
+    raw = zlib.decompress(blob).replace(b'"version":2', b'"version":9')
     with pytest.raises(ValueError, match="version"):
         snapshot.decode(zlib.compress(raw))
     with pytest.raises(ValueError, match="damaged"):
         snapshot.decode(b"no")
+    for size in range(len(blob)):
+        with pytest.raises(ValueError, match=r"damaged|Expecting"):
+            snapshot.decode(blob[:size])
+
+
+def test_how_a_run_stands_is_told_without_what_it_knows() -> None:
+    knowledge = Knowledge(PLAN)
+    knowledge.learn_leader(0, 1)
+    blob = snapshot.encode(standing(Scheduler(TOPOLOGY)), knowledge, {}, {})
+    found, whole = snapshot.decode(blob, with_known=False), snapshot.decode(blob)
+    assert found.known is None
+    assert (found.standing, found.due) == (whole.standing, whole.due)
+
+
+def test_a_snapshot_of_the_version_before_is_read() -> None:
+    knowledge = Knowledge(PLAN)
+    knowledge.learn_leader(0, 1)
+    blob = snapshot.encode(standing(Scheduler(TOPOLOGY)), knowledge, {4: 17.5}, {})
+    raw = zlib.decompress(blob)
+    size = int.from_bytes(raw[:4], "little")
+    known = json.dumps(knowledge.told()).encode()
+    header = raw[4 : 4 + size].replace(b'"version":2', b'"version":1')[:-1]
+    header += b',"known":' + known + b"}"
+    columns = raw[4 + size :].partition(b'{"leaders"')[0]
+    old = zlib.compress(len(header).to_bytes(4, "little") + header + columns)
+    again = snapshot.decode(old)
+    assert again.known == knowledge.told()
+    assert again.standing == snapshot.decode(blob).standing
 
 
 @pytest.mark.parametrize("count", [0, 1, 1000, 2500])
@@ -87,6 +116,8 @@ def test_what_thousands_of_machines_said_survives(count: int) -> None:
     scheduler = Scheduler(Topology.from_plan(plan))
     blob = snapshot.encode(standing(scheduler), knowledge, {}, {})
     again = Knowledge(plan)
-    again.recall(snapshot.decode(blob).known)
+    known = snapshot.decode(blob).known
+    assert known is not None
+    again.recall(known)
     assert again.told() == knowledge.told()
     assert list(again.told()["outputs"]) == list(knowledge.told()["outputs"])
