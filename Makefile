@@ -19,7 +19,7 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --write-docs $(BENCH)
 
 setup: system $(VENV)/.installed
 

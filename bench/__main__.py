@@ -1,8 +1,8 @@
 """``make bench``: every measurement beside its peers; JSON, and a table of Markdown.
 
 Usage: python -m bench [--quick] [--rounds N] [--only TOPIC,...] [--write-docs] [--strict].
-Writes var/bench/<moment>.json and prints the table; ``--write-docs`` puts it into
-docs/benchmarks.md. ``--quick``: small sizes, one round. What cannot be installed or measured is
+Writes var/bench/<moment>.json and .md, and prints the table; ``--write-docs`` puts it into
+docs/benchmarks.md, which is what ``make bench`` does. ``--quick``: small sizes, one round. What cannot be installed or measured is
 a row that says why; ``--strict`` makes it an error too.
 """
 
@@ -58,6 +58,7 @@ def main() -> None:
     name = before["at"].replace(":", "").replace("+0000", "Z")
     (folder / f"{name}.json").write_text(as_json(before, after, rows))
     table = markdown(before, after, rows, " ".join(["python -m bench", *sys.argv[1:]]))
+    (folder / f"{name}.md").write_text(table)
     if given.write_docs:
         (ROOT / "docs" / "benchmarks.md").write_text(table)
     print(table)
