@@ -2,8 +2,8 @@
 
 Usage: python -m bench [--quick] [--rounds N] [--only TOPIC,...] [--write-docs] [--strict].
 Writes var/bench/<moment>.json and .md, and prints the table; ``--write-docs`` puts it into
-docs/benchmarks.md, which is what ``make bench`` does. ``--quick``: small sizes, one round. What cannot be installed or measured is
-a row that says why; ``--strict`` makes it an error too.
+docs/benchmarks.md too, which is what ``make bench`` does. ``--quick``: small sizes, one round. What
+cannot be installed or measured is a row that says why; ``--strict`` makes it an error too.
 """
 
 import argparse
