@@ -43,7 +43,8 @@ def verdict(budget: Mapping[str, Any] | None) -> str:
         return ""
     value, limit = float(budget["value"]), float(budget["limit"])
     at_least = bool(budget.get("at_least"))
-    by = (limit / value if at_least else value / limit) - 1 if value else float("inf")
+    ratio = value / limit if not at_least else limit / value if value else float("inf")
+    by = ratio - 1
     found = f"{value:,.2f}".rstrip("0").rstrip(".")
     how = f"**missed by {by:.0%}**" if by > 0 else "met"
     return f"{budget['text']}: {found}, {how}"

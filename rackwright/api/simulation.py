@@ -108,7 +108,6 @@ def simulate(wanted: Simulation) -> Simulated:
             rules = FaultRules(wanted.rules, plan, machines, _selection(), wanted.seed)
             del machines
         compile_s = time.perf_counter() - begun
-        hits = tuple(rules.hit(plan, number) for number in range(len(wanted.rules)))
         inventory = Inventory.open(folder)
         stack.callback(inventory.close)
         ran = asyncio.run(_run(wanted, library, plan, rules if wanted.rules else None, inventory))
@@ -120,7 +119,7 @@ def simulate(wanted: Simulation) -> Simulated:
             run_id=ran.run_id,
             status=ran.status,
             report=told,
-            hits=hits,
+            hits=rules.hits,
             journal_digest=hashed.digest,
             compile_s=compile_s,
             run_s=ran.run_s,

@@ -46,6 +46,7 @@ from rackwright.inventory import (
     installations,
     machines,
     plans,
+    run_views,
     runs,
     segments,
 )
@@ -398,15 +399,15 @@ class Inventory:
 
     def run(self, run_id: str) -> RunView:
         with self.read() as connection:
-            return runs.get(connection, run_id)
+            return run_views.get(connection, run_id)
 
     def runs(self, *, limit: int = 50, before: int | None = None) -> list[RunView]:
         with self.read() as connection:
-            return runs.newest(connection, limit=limit, before=before)
+            return run_views.newest(connection, limit=limit, before=before)
 
     def unfinished_runs(self) -> list[RunView]:
         with self.read() as connection:
-            return runs.unfinished(connection)
+            return run_views.unfinished(connection)
 
     def tasks(
         self,
@@ -418,7 +419,7 @@ class Inventory:
         limit: int = 10_000,
     ) -> list[TaskView]:
         with self.read() as connection:
-            return runs.tasks(
+            return run_views.tasks(
                 connection,
                 self._projections,
                 run_id,
@@ -431,12 +432,12 @@ class Inventory:
     def task_states(self, run_id: str) -> list[TaskState]:
         """Every task that anything was journaled of, by stage and machine, without its words."""
         with self.read() as connection:
-            return runs.task_states(connection, self._projections, run_id)
+            return run_views.task_states(connection, self._projections, run_id)
 
     def run_head(self, run_id: str) -> RunView:
         """A run without its stages and machines: cheap for any size."""
         with self.read() as connection:
-            return runs.head(connection, run_id)
+            return run_views.head(connection, run_id)
 
     def run_summary(
         self, run_id: str, *, oldest: int, newest: Sequence[int], top: int
@@ -444,14 +445,14 @@ class Inventory:
         """In bounded size: tasks by stage and state, attempts' durations, the ``top`` tasks longest
         in the state ``oldest`` and last come to one of ``newest``, with the words of the latter."""
         with self.read() as connection:
-            return runs.summary(
+            return run_views.summary(
                 connection, self._projections, run_id, oldest=oldest, newest=newest, top=top
             )
 
     def attempts(self, run_id: str, *, stage: int, machine: int) -> list[Event]:
         """What was journaled of one task, oldest first."""
         with self.read() as connection:
-            run = runs.get(connection, run_id)
+            run = run_views.get(connection, run_id)
             place = {"id": run.id, "no": run.no, "first_seq": run.first_seq}
             return journals.attempts_of(connection, place, stage, machine)
 

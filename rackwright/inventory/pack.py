@@ -71,6 +71,7 @@ class Pack:
         lengths, at = _numbers("I", blob, at, payloads)
         self._ends = list(accumulate(lengths, initial=at))
         self._blob = blob
+        self._payloads: list[bytes] | None = None
 
     def payload(self, index: int) -> bytes:
         number = self.references[index]
@@ -81,7 +82,9 @@ class Pack:
 
     def payloads(self) -> list[bytes]:
         """Every different one; ``references`` has each fact's place among them."""
-        return [self._blob[a:b] for a, b in pairwise(self._ends)]
+        if self._payloads is None:
+            self._payloads = [self._blob[a:b] for a, b in pairwise(self._ends)]
+        return self._payloads
 
     def facts(self, fact: type[F]) -> Iterator[F]:
         """All of them, in order, as ``fact``: a named tuple of the fields of ``FactTuple``."""

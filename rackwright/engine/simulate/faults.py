@@ -5,6 +5,8 @@ attempts are made.
 """
 
 from collections.abc import Callable, Sequence
+from math import inf
+from typing import NamedTuple
 
 from rackwright.engine.content.errors import Problems, near
 from rackwright.engine.executors.simulated import Strike, dice
@@ -29,6 +31,16 @@ _WORDS = {
 }
 
 
+class _Striker(NamedTuple):
+    """A rule in one stage. ``unlucky``: one byte a machine, 1 where the dice say so."""
+
+    rule: Rule
+    unlucky: bytes
+    until_s: float
+    attempts: float
+    is_flap: bool
+
+
 class FaultRules:
     """``strike`` is asked at the end of every attempt."""
 
@@ -44,49 +56,33 @@ class FaultRules:
         problems = Problems()
         by_id = {str(machine.id): machine for machine in machines}
         planned = [by_id[machine.id] for machine in plan.machines]
-        self._seed = seed
-        self._machines = len(plan.machines)
-        self._rules = [
-            (
-                number,
-                rule,
-                _stages_of(rule, plan, problems),
-                _machines_of(rule, planned, select, problems),
-            )
-            for number, rule in enumerate(rules)
+        found = [
+            (_stages_of(rule, plan, problems), _machines_of(rule, planned, select, problems))
+            for rule in rules
         ]
         problems.check()
+        self._machines = len(plan.machines)
+        self._by_stage: list[list[_Striker]] = [[] for _ in plan.stages]
+        hits = []
+        for number, (rule, (stages, meant)) in enumerate(zip(rules, found, strict=True)):
+            hits.append(0)
+            for stage in (s for s, is_wanted in enumerate(stages) if is_wanted):
+                taking_part = _taking_part(plan, stage, meant)
+                unlucky = _unlucky(rule, taking_part, stage, seed, 16 + number)
+                hits[number] += sum(unlucky)
+                self._by_stage[stage].append(_striker(rule, unlucky))
+        self.hits = tuple(hits)
+        """For each rule how many tasks it may strike, time left aside."""
 
     def strike(self, task: int, attempt: int, mode: int, at_s: float) -> Strike | None:
         """The first rule that strikes decides."""
         stage, machine = divmod(task, self._machines)
-        for number, rule, stages, machines in self._rules:
-            if not (stages[stage] and machines[machine]) or at_s < rule.from_s:
+        for rule, unlucky, until_s, attempts, is_flap in self._by_stage[stage]:
+            if not unlucky[machine] or attempt > attempts or not rule.from_s <= at_s < until_s:
                 continue
-            if rule.until_s is not None and at_s >= rule.until_s:
-                continue
-            if rule.attempts and attempt > rule.attempts:
-                continue
-            if rule.kind is Kind.FLAP and not attempt % 2:
-                continue
-            if rule.probability < 1 and dice(self._seed, task, 0, 16 + number) >= rule.probability:
-                continue
-            return _strike(rule, mode)
+            if not is_flap or attempt % 2:
+                return _strike(rule, mode)
         return None
-
-    def hit(self, plan: Plan, rule_index: int) -> int:
-        """How many tasks a rule may strike, time left aside."""
-        number, rule, stages, machines = self._rules[rule_index]
-        members = [frozenset(machine.stages) for machine in plan.machines]
-        return sum(
-            1
-            for s, stage in enumerate(plan.stages)
-            if stages[s]
-            for m in range(self._machines)
-            if machines[m]
-            and stage.name in members[m]
-            and dice(self._seed, s * self._machines + m, 0, 16 + number) < rule.probability
-        )
 
 
 def _strike(rule: Rule, mode: int) -> Strike:
@@ -103,6 +99,32 @@ def _strike(rule: Rule, mode: int) -> Strike:
         case _:
             words = _WORDS.get(rule.kind)
             return Strike(_RESULTS[rule.kind], f"{words}: {rule.cause}" if words else rule.cause)
+
+
+def _striker(rule: Rule, unlucky: bytes) -> _Striker:
+    until_s = inf if rule.until_s is None else rule.until_s
+    return _Striker(rule, unlucky, until_s, rule.attempts or inf, rule.kind is Kind.FLAP)
+
+
+def _taking_part(plan: Plan, stage: int, machines: bytes) -> bytes:
+    """Of ``machines`` those that have the stage; machines share their tuples of stages."""
+    name = plan.stages[stage].name
+    has_it: dict[int, bool] = {}
+    for machine in plan.machines:
+        if id(machine.stages) not in has_it:
+            has_it[id(machine.stages)] = name in machine.stages
+    of_all = (has_it[id(machine.stages)] for machine in plan.machines)
+    return bytes(meant and has for meant, has in zip(machines, of_all, strict=True))
+
+
+def _unlucky(rule: Rule, machines: bytes, stage: int, seed: int, throw: int) -> bytes:
+    if rule.probability >= 1:
+        return machines
+    first, share = stage * len(machines), rule.probability
+    return bytes(
+        meant and dice(seed, first + machine, 0, throw) < share
+        for machine, meant in enumerate(machines)
+    )
 
 
 def _stages_of(rule: Rule, plan: Plan, problems: Problems) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rackwright.inventory import journal, owner, runs
+from rackwright.inventory import journal, owner, run_views
 from rackwright.inventory.database import open_database
 from rackwright.inventory.errors import StaleOwnerError
 from rackwright.inventory.facade import Inventory
@@ -198,7 +198,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     assert len(machines) % 50 == 0  # a commit is there as a whole or not at all
     assert len(machines) >= acknowledged * 50
     with database.read() as connection:
-        assert [found.id for found in runs.unfinished(connection)] == [run]
+        assert [found.id for found in run_views.unfinished(connection)] == [run]
     assert database.epoch == 2
     assert owner.holder(tmp_path) == child.pid  # the lock itself died with it
     database.close()

@@ -15,7 +15,7 @@ from pytest_alembic.tests import (  # noqa: F401
 from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.pool import StaticPool
 
-from rackwright.inventory import journal, runs, tables
+from rackwright.inventory import journal, run_views, tables
 from rackwright.inventory.database import open_database
 from rackwright.inventory.migrations import HEAD, upgrade
 from rackwright.inventory.migrations.runner import config, known_revisions
@@ -92,7 +92,7 @@ def test_a_journal_of_rows_is_packed_and_tells_what_the_tasks_told(tmp_path: Pat
             (4, "r-1", "ended"),
             (5, "r-1", "finished"),
         ]
-        (task,) = runs.tasks(connection, Projections(), "r-1")
+        (task,) = run_views.tasks(connection, Projections(), "r-1")
         assert (task.state, task.attempt, task.error) == (9, 1, "no")
     facts = journal.RunJournal(database, "r-1", fact=journal.FactRow).read()
     assert [fact.kind for fact in facts] == ["issued", "ended", "finished"]

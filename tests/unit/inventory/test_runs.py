@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from rackwright.inventory import clusters, installations, machines, runs
+from rackwright.inventory import clusters, installations, machines, run_views, runs
 from rackwright.inventory.errors import ConflictError, ReservedError, StalePlanError
 from rackwright.inventory.facade import Inventory
 from rackwright.inventory.lifecycle import State
@@ -80,7 +80,7 @@ def test_a_stale_plan_begins_nothing(rack: Rack) -> None:
     store.write(lambda c: machines.set_label(c, ids["borrowed"], "role", "db", actor="t", now=NOW))
     with pytest.raises(StalePlanError):
         store.write(lambda c: runs.begin(c, new, epoch=1, now=NOW))
-    assert store.read(lambda c: runs.newest(c)) == []
+    assert store.read(lambda c: run_views.newest(c)) == []
     store.write(
         lambda c: machines.set_label(c, ids["borrowed"], "role", "worker", actor="t", now=NOW)
     )
@@ -99,7 +99,7 @@ def test_a_run_moves_its_machines_along_the_lifecycle(rack: Rack) -> None:
     finish(store, run.id, succeeded=[ids["n1"]], failed=[ids["n2"]])
     found = {name: state(store, name) for name in ids}
     assert found == {"n1": "active", "n2": "failed", "borrowed": "available"}
-    assert store.read(lambda c: runs.unfinished(c)) == []
+    assert store.read(lambda c: run_views.unfinished(c)) == []
 
 
 def test_a_touched_machine_that_nobody_proved_is_failed(rack: Rack) -> None:
@@ -125,7 +125,7 @@ def test_a_person_who_begins_a_run_takes_a_failed_machine_up_and_nobody_else(rac
     by_engine = NewRun(plan(), [ids["borrowed"]], [], machines.ENGINE, None)
     with pytest.raises(ConflictError, match="only an operator"):
         store.write(lambda c: runs.begin(c, by_engine, epoch=1, now=NOW))
-    assert store.read(runs.unfinished) == []
+    assert store.read(run_views.unfinished) == []
     run = begin(store, [ids["borrowed"]])
     finish(store, run.id, succeeded=[ids["borrowed"]])
     assert state(store, "borrowed") == "active"

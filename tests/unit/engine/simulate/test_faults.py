@@ -94,7 +94,7 @@ def test_probability_decides_once_for_a_task_and_counts_before_the_run() -> None
     found = rules("- {kind: fail, probability: 0.5}\n", seed=3)
     struck = [t for t in range(8) if found.strike(t, 1, Mode.FULL, 0.0)]
     assert struck == [t for t in range(8) if found.strike(t, 2, Mode.FULL, 9.0)]
-    assert found.hit(PLAN, 0) == len(struck)
+    assert found.hits == (len(struck),)
     assert 0 < len(struck) < 8
 
 
