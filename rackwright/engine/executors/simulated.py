@@ -18,8 +18,10 @@ from rackwright.engine.run.ports import Attempt, Outcome, RunView
 from rackwright.engine.schedule.events import Mode, Result
 
 _MASK: Final = (1 << 64) - 1
-_CHANGED: Final = Result.CHANGED  # a member's name is looked up anew for each use of it
+_SATISFIED: Final = Result.SATISFIED  # a member's name is looked up anew for each use of it
+_CHANGED: Final = Result.CHANGED
 _UNSATISFIED: Final = Result.UNSATISFIED
+_HONEST: Final = Result.CANCELLED  # no chance comes to this: nothing goes wrong
 
 _make = tuple.__new__
 
@@ -117,6 +119,8 @@ class SimulatedExecutor:
             for stage in plan.stages
         )
         self._outputs = tuple(stage.outputs for stage in plan.stages)
+        self._applied = world.counts(len(plan.stages) * self._machines)
+        self._tells_once = not self._faults.duplicate
         self._destructive = tuple(stage.destructive is not None for stage in plan.stages)
         self._due: dict[int, list[tuple[int, int, int]]] = {}  # tick -> (task, attempt, mode)
         self._cancelled: set[tuple[int, int]] = set()
@@ -126,70 +130,65 @@ class SimulatedExecutor:
 
     def start(self, attempts: Sequence[Attempt]) -> None:
         now, tick_s = self._timeline.monotonic(), self._latency.tick_s
+        seed, machines, ranges = self._seed, self._machines, self._ranges
+        applied, share = self._applied, self._latency.share
         for task, attempt, mode, _, _ in attempts:
-            tick = int((now + self._takes_s(task, attempt, mode)) / tick_s) + 1
+            least_s, most_s = ranges[task // machines]
+            taken_s = least_s + (most_s - least_s) * dice(seed, task, attempt, 0) ** 3
+            if mode or applied[task]:  # a probe, or a check that finds nothing to do
+                taken_s *= share
+            tick = int((now + taken_s) / tick_s) + 1
             due = self._due.get(tick)
             if due is None:
                 due = self._due[tick] = []
                 self._timeline.call_later(tick * tick_s - now, partial(self._happen, tick))
             due.append((task, attempt, mode))
 
-    def _takes_s(self, task: int, attempt: int, mode: int) -> float:
-        least, most = self._ranges[task // self._machines]
-        taken_s = least + (most - least) * dice(self._seed, task, attempt, 0) ** 3
-        satisfied = mode == Mode.PROBE or self._world.is_applied(task)
-        return taken_s * self._latency.share if satisfied else taken_s
-
     def _happen(self, tick: int) -> None:
-        end = self._end_by_chance if self._strikes is None else self._end
+        applied, destructive, machines = self._applied, self._destructive, self._machines
         for task, attempt, mode in self._due.pop(tick):
             if self._closed:
                 return
             if self._cancelled and (task, attempt) in self._cancelled:
                 self._cancelled.discard((task, attempt))
                 continue
-            end(task, attempt, mode)
+            if self._strikes is not None and self._is_struck(task, attempt, mode):
+                continue
+            if self._is_chancy and (result := self._unlucky(task, attempt, mode)) is not _HONEST:
+                if result is not None:
+                    self._report(task, attempt, result)
+            elif applied[task]:
+                self._report(task, attempt, _SATISFIED)
+            elif mode:
+                self._report(task, attempt, _UNSATISFIED)
+            elif destructive[task // machines]:
+                self._write(task, attempt)
+            else:
+                self._world.apply(task, attempt)
+                self._report(task, attempt, _CHANGED)
 
-    def _end(self, task: int, attempt: int, mode: int) -> None:
-        if self._strikes is not None:
-            strike = self._strikes.strike(task, attempt, mode, self._timeline.monotonic())
-            if strike is not None:
-                self._struck(task, attempt, mode, strike)
-                return
-        self._end_by_chance(task, attempt, mode)
+    def _is_struck(self, task: int, attempt: int, mode: int) -> bool:
+        """Whether a fault decides what comes of it; then that is done."""
+        if self._strikes is None:
+            return False
+        strike = self._strikes.strike(task, attempt, mode, self._timeline.monotonic())
+        return strike is not None and self._struck(task, attempt, mode, strike)
 
-    def _struck(self, task: int, attempt: int, mode: int, strike: Strike) -> None:
+    def _struck(self, task: int, attempt: int, mode: int, strike: Strike) -> bool:
         if strike.is_silent:
             self.silent[task, attempt] = strike.cause
             if strike.is_done and mode != Mode.PROBE:
                 self._world.apply(task, attempt)
-            return
+            return True
         if strike.result is not None:
             self._report(task, attempt, strike.result, strike.cause)
-            return
+            return True
         if strike.is_repeated:
             self._repeated.add((task, attempt))
-        self._end_by_chance(task, attempt, mode)
-
-    def _end_by_chance(self, task: int, attempt: int, mode: int) -> None:
-        result = self._unlucky(task, attempt, mode) if self._is_chancy else self._honest(task, mode)
-        if result is None:
-            return
-        if result is _CHANGED:
-            if self._destructive[task // self._machines]:
-                self._write(task, attempt)
-                return
-            self._world.apply(task, attempt)
-        self._report(task, attempt, result)
-
-    def _honest(self, task: int, mode: int) -> Result:
-        """What an attempt comes to that nothing goes wrong with."""
-        if self._world.is_applied(task):
-            return Result.SATISFIED
-        return _UNSATISFIED if mode == Mode.PROBE else _CHANGED
+        return False
 
     def _unlucky(self, task: int, attempt: int, mode: int) -> Result | None:
-        """None: nothing is ever heard of this attempt."""
+        """What comes of it by chance; None: nothing is ever heard of this attempt."""
         stage, machine = divmod(task, self._machines)
         faults = self._faults
         if faults.broken:
@@ -201,11 +200,13 @@ class SimulatedExecutor:
             if throw < share:
                 return result
             throw -= share
-        return self._honest(task, mode)
+        return _HONEST
 
     def _report(self, task: int, attempt: int, result: Result, error: str = "") -> None:
         outcome = self._outcome(task, attempt, result, error)
         self._sink.ended(outcome)
+        if self._tells_once and not self._repeated:
+            return
         if self._repeated and (task, attempt) in self._repeated:
             self._repeated.discard((task, attempt))
             self._timeline.call_later(self._latency.tick_s, lambda: self._sink.ended(outcome))

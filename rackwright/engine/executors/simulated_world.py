@@ -44,6 +44,11 @@ class World:
         if self._file >= 0:
             os.write(self._file, f"{word} {first} {second}\n".encode())
 
+    def counts(self, tasks: int) -> bytearray:
+        """How often each of so many tasks was applied: the live array, to be read only."""
+        _make_room(self._applies, tasks)
+        return self._applies
+
     def is_applied(self, task: int) -> bool:
         return task < len(self._applies) and self._applies[task] > 0
 
@@ -79,5 +84,9 @@ class World:
 
 def _count(counts: bytearray, task: int) -> None:
     if task >= len(counts):
-        counts.extend(bytes(max(task + 1 - len(counts), len(counts))))
+        _make_room(counts, max(task + 1, 2 * len(counts)))
     counts[task] += 1
+
+
+def _make_room(counts: bytearray, tasks: int) -> None:
+    counts.extend(bytes(max(0, tasks - len(counts))))
