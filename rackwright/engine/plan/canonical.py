@@ -9,20 +9,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
-from rackwright.engine.json_writer import writer
+from rackwright.engine.json_writer import json_bytes, writer
 
 _AT_ONCE: Final = 1000  # items of a long list
 _write: Final = writer(sort_keys=True, ensure_ascii=True, allow_nan=False)
-_write_as_is: Final = writer(ensure_ascii=True, allow_nan=False)
 
 
 class Rows:
     """A list in a value to be written, whose items are made only while they are. ``is_sorted``:
-    their keys are in order, at every depth, so that nobody need sort them (half of the cost)."""
+    their keys are in order, at every depth, and no number in them is a float: such items are
+    written as they are, at a tenth of the cost."""
 
     def __init__(self, make: Callable[[], Iterable[object]], *, is_sorted: bool = False) -> None:
         self._make = make
-        self._write = _write_as_is if is_sorted else _write
+        self._write = _sorted_json if is_sorted else canonical_json
 
     def __iter__(self) -> Iterator[object]:
         return iter(self._make())
@@ -32,7 +32,7 @@ class Rows:
         separator = b"["
         while some := list(islice(items, _AT_ONCE)):
             yield separator
-            yield self._write(some)[1:-1].encode("ascii")
+            yield self._write(some)[1:-1]
             separator = b","
         yield b"]" if separator == b"," else b"[]"
 
@@ -40,6 +40,12 @@ class Rows:
 def canonical_json(value: object) -> bytes:
     """Raises TypeError for what is not plain, ValueError for NaN and infinity."""
     return _write(value).encode("ascii")
+
+
+def _sorted_json(value: object) -> bytes:
+    """``canonical_json`` of a value whose keys are in order already."""
+    found = json_bytes(value)
+    return found if found.isascii() else canonical_json(value)
 
 
 def canonical_pieces(value: Mapping[str, object]) -> Iterator[bytes]:

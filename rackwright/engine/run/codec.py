@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final
 
-from rackwright.engine.json_writer import writer
+from rackwright.engine.json_writer import json_bytes
 from rackwright.engine.run.ports import Fact, Outcome
 from rackwright.engine.schedule.events import Cause, Granted, Marked, Recalled, Returned
 
@@ -40,11 +40,8 @@ class Asked(IntEnum):
     SKIP = 4
 
 
-_write: Final = writer(ensure_ascii=False)
-
-
 def encode(payload: Mapping[str, object]) -> bytes:
-    return _write(payload).encode()
+    return json_bytes(payload)
 
 
 def decode(payload: bytes) -> dict[str, object]:

@@ -48,7 +48,7 @@ class Knowledge:
             "outputs": self._outputs,
             "leaders": self._leaders,
             "intents": [
-                i if type(i.detail) is dict else i._replace(detail=dict(i.detail))
+                (i.kind, i.task, i.attempt, dict(i.detail))
                 for intents in self._intents.values()
                 for i in intents
             ],

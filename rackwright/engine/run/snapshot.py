@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rackwright.engine.json_writer import writer
+from rackwright.engine.json_writer import json_bytes
 from rackwright.engine.run.knowledge import Knowledge
 from rackwright.engine.schedule.events import Cause
 from rackwright.engine.schedule.standing import Standing
@@ -22,7 +22,6 @@ _VERSION: Final = 2
 _KNOWN_IN_HEADER: Final = 1  # the version before
 _LENGTH: Final = struct.Struct("<I")
 _PIECE: Final = 1000  # machines or intents in one piece of JSON
-_write: Final = writer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def encode(
         "due": list(due.items()),
         "approvals": list(approvals.items()),
     }
-    text = _json(header)
+    text = json_bytes(header)
     compressor = zlib.compressobj(1)
     found = [compressor.compress(_LENGTH.pack(len(text)) + text)]
     found += map(compressor.compress, columns.values())
@@ -69,12 +68,12 @@ def encode(
 
 def _known(told: Mapping[str, Any]) -> Iterator[bytes]:
     """As JSON, in pieces: of 70,000 machines it is 30 MB."""
-    yield b'{"leaders":' + _json(told["leaders"]) + b',"intents":['
+    yield b'{"leaders":' + json_bytes(told["leaders"]) + b',"intents":['
     yield from _joined(told["intents"][at : at + _PIECE] for at in _starts(told["intents"]))
     yield b'],"outputs":{'
     separator = b""
     for stage, by_machine in told["outputs"].items():
-        yield separator + _json(stage) + b":{"
+        yield separator + json_bytes(stage) + b":{"
         items = list(by_machine.items())
         yield from _joined(dict(items[at : at + _PIECE]) for at in _starts(items))
         yield b"}"
@@ -90,12 +89,8 @@ def _joined(parts: Iterable[object]) -> Iterator[bytes]:
     """Parts of a list or an object, without the brackets of each."""
     separator = b""
     for part in parts:
-        yield separator + _json(part)[1:-1]
+        yield separator + json_bytes(part)[1:-1]
         separator = b","
-
-
-def _json(value: object) -> bytes:
-    return _write(value).encode()
 
 
 def decode(blob: bytes, *, with_known: bool = True) -> Snapshot:

@@ -237,6 +237,15 @@ def test_a_plan_in_pieces_is_the_plan_at_once() -> None:
     assert plan.digest == digest(decisions)
 
 
+def test_a_plan_with_names_of_any_script_is_the_same_in_pieces() -> None:
+    plan = plan_of([machine(i) for i in range(1, 4)])
+    found = [replace(erasure, model="Накопитель") for erasure in plan.erasures]
+    plan = replace(plan, erasures=tuple(found))
+    assert found
+    assert plan_document(plan) == canonical_json(plan_to_json(plan))
+    assert plan_document(plan).isascii()
+
+
 @pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2000])
 def test_rows_are_written_as_a_list(count: int) -> None:
     rows = list(range(count))
