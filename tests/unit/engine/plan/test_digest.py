@@ -239,7 +239,7 @@ def test_a_plan_in_pieces_is_the_plan_at_once() -> None:
 
 def test_a_plan_with_names_of_any_script_is_the_same_in_pieces() -> None:
     plan = plan_of([machine(i) for i in range(1, 4)])
-    found = [replace(erasure, model="Накопитель") for erasure in plan.erasures]
+    found = [replace(erasure, drive_model="Накопитель") for erasure in plan.erasures]
     plan = replace(plan, erasures=tuple(found))
     assert found
     assert plan_document(plan) == canonical_json(plan_to_json(plan))
