@@ -16,6 +16,7 @@ from rackwright.engine.drivers.ipmi_output import fault_of, has_refused_setting
 from rackwright.engine.drivers.power.base import Credentials
 from rackwright.engine.drivers.timing import Clock, Timing
 from rackwright.engine.errors import EngineError, OperatorError
+from rackwright.engine.processes import spawned
 
 _PORT = 623
 _MOMENT_S = 1.5  # for a run that nobody waits for any more to end by itself
@@ -154,7 +155,7 @@ class IpmiTool:
             os.close(writer)
             options = ("-f", f"/dev/fd/{reader}", "-N", str(wait_s), "-R", str(tries))
             level = ("-L", privilege) if privilege else ()
-            return await asyncio.create_subprocess_exec(
+            creation = asyncio.create_subprocess_exec(
                 *(*wrapper, *self._argv, *level, *options, *command),
                 stdin=stdin,
                 stdout=PIPE,
@@ -163,6 +164,7 @@ class IpmiTool:
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
                 start_new_session=True,  # a Ctrl-C at our terminal is ours to pass on
             )
+            return await spawned(creation, end)
         except FileNotFoundError as error:
             raise OperatorError(
                 f"{error.filename} is not installed",

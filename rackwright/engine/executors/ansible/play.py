@@ -27,6 +27,7 @@ from rackwright.engine.executors.ansible.directory import (
 from rackwright.engine.executors.ansible.leftovers import PlayId
 from rackwright.engine.executors.ansible.redact import Redactor
 from rackwright.engine.executors.ansible.report import Folded, HostReport
+from rackwright.engine.processes import spawned
 
 FORKS_PER_CORE = 4
 """What keeps ansible-playbook within the controller's memory and cores."""
@@ -92,7 +93,7 @@ class Play:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         # -I: no directory and no variable of the operator's decides what the child imports
-        return await asyncio.create_subprocess_exec(
+        creation = asyncio.create_subprocess_exec(
             *(sys.executable, "-I", child.__file__),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -102,6 +103,7 @@ class Play:
             start_new_session=True,
             limit=2 * child.LONGEST,
         )
+        return await spawned(creation, lambda process: _uninterrupted(self._end(process)))
 
     async def _released(
         self, process: asyncio.subprocess.Process, count: int, redactor: Redactor

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rackwright.engine.errors import UnreachableError
 from rackwright.engine.executors.shell.base import Completed, Tail, command
+from rackwright.engine.processes import spawned
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 GRACE_S = 10.0
@@ -29,7 +30,7 @@ class LocalShell:
         on_output: Callable[[bytes], None] | None = None,
     ) -> Completed:
         text = script.encode()
-        process = await asyncio.create_subprocess_exec(
+        creation = asyncio.create_subprocess_exec(
             *command(text, args, timeout_s, payload=payload is not None),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -38,6 +39,7 @@ class LocalShell:
             cwd="/",
             start_new_session=True,
         )
+        process = await spawned(creation, _end)
         try:
             async with asyncio.timeout(timeout_s + GRACE_S):
                 return await self._converse(process, text, payload, on_output)
