@@ -48,7 +48,7 @@ def json_bytes(value: object) -> bytes:
     """UTF-8 without spaces, keys in the order they are in; NaN and infinity become null.
 
     What orjson does not take (integers of more than 64 bits, keys that are no strings) is written
-    by Python. Raises TypeError for what is not plain.
+    by Python. Raises TypeError for what neither takes.
     """
     try:
         return orjson.dumps(value)

@@ -129,7 +129,8 @@ class RunJournal(Generic[F]):
             found = connection.execute(
                 select(SNAPSHOT.c.payload, func.sum(JOURNAL.c.facts))
                 .join(JOURNAL, JOURNAL.c.run_no == SNAPSHOT.c.run_no)
-                .where(SNAPSHOT.c.run_no == self._run_no, JOURNAL.c.seq <= SNAPSHOT.c.seq)
+                .where(SNAPSHOT.c.run_no == self._run_no, JOURNAL.c.seq > self._first_seq)
+                .where(JOURNAL.c.seq <= SNAPSHOT.c.seq)
                 .group_by(SNAPSHOT.c.run_no)
             ).first()
         return (found[0], int(found[1])) if found else (b"", 0)

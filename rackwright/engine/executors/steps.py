@@ -4,6 +4,7 @@ A check that cannot be answered never leads to apply. A destructive apply needs 
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from enum import Enum, IntEnum
 from typing import NamedTuple
@@ -116,10 +117,18 @@ def evidence_of(stdout: bytes) -> dict[str, object] | None:
     """The JSON object on the last line that is not blank, None if there is none."""
     lines = stdout.rstrip().rsplit(b"\n", 1)
     try:
-        value = json.loads(lines[-1])
+        value = json.loads(lines[-1], parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _finite(word: str) -> float:
+    """NaN and infinity are no JSON, and 1e999 would become one."""
+    value = float(word)
+    if not math.isfinite(value):
+        raise ValueError(f"{word} is no finite number")
+    return value
 
 
 def canonical(value: Mapping[str, object]) -> bytes:

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
-from rackwright.engine.json_writer import json_bytes, writer
+import orjson
+
+from rackwright.engine.json_writer import writer
 
 _AT_ONCE: Final = 1000  # items of a long list
+_DELETE: Final = b"\x7f"  # the one ASCII character that Python escapes and orjson does not
 _write: Final = writer(sort_keys=True, ensure_ascii=True, allow_nan=False)
 
 
@@ -44,8 +47,12 @@ def canonical_json(value: object) -> bytes:
 
 def _sorted_json(value: object) -> bytes:
     """``canonical_json`` of a value whose keys are in order already."""
-    found = json_bytes(value)
-    return found if found.isascii() else canonical_json(value)
+    try:
+        found = orjson.dumps(value)
+    except TypeError:  # integers of more than 64 bits, half a surrogate pair
+        return canonical_json(value)
+    is_the_same = found.isascii() and _DELETE not in found
+    return found if is_the_same else canonical_json(value)
 
 
 def canonical_pieces(value: Mapping[str, object]) -> Iterator[bytes]:

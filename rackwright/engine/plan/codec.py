@@ -32,7 +32,7 @@ _erasure_values: Final = attrgetter(*_ERASURE)
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """Plain dicts, lists and scalars; ``json.dumps`` takes it as it is."""
+    """Plain dicts, lists, tuples and scalars; ``json.dumps`` takes it as it is."""
     found = _document(plan)
     return {key: list(item) if isinstance(item, Rows) else item for key, item in found.items()}
 

@@ -114,8 +114,10 @@ class Runner(Operated):
             error = RunEndedError("the controller stopped driving the run", hint="resume the run")
             raise
         finally:
-            self._stop(error)
-            await self._executor.close()
+            try:
+                self._stop(error)
+            finally:
+                await self._executor.close()
         return self._status
 
     async def _begin(self) -> None:
@@ -193,10 +195,10 @@ class Runner(Operated):
 
     def _release(self, turn: Turn) -> None:
         deadlines, timeouts = self._course.deadlines, self._course.timeouts
-        for wish in turn.wishes:
+        wishes, turn.wishes = turn.wishes, []  # each is told once
+        for wish in wishes:
             intent = Intent(wish.kind, wish.task, wish.attempt, wish.detail)
             wish.told(wish.task, wish.attempt, self._knowledge.learn_intent(intent))
-        turn.wishes.clear()  # each is told once
         for order in turn.orders:
             if order.done is not None and not order.done.done():
                 order.done.set_result(None)

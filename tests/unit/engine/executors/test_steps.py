@@ -69,7 +69,16 @@ def test_evidence_is_the_last_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "stdout", [b"", b"[]", b'{"cluster_id": 1}\nend', b"\xff\xfe", b"[" * 9999]
+    "stdout",
+    [
+        b"",
+        b"[]",
+        b'{"cluster_id": 1}\nend',
+        b"\xff\xfe",
+        b"[" * 9999,
+        b'{"cluster_id": NaN}',
+        b'{"cluster_id": 1e999}',
+    ],
 )
 def test_what_is_no_object_is_no_evidence(stdout: bytes) -> None:
     assert verify(stdout).result is Result.FAILED

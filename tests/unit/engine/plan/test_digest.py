@@ -246,6 +246,21 @@ def test_a_plan_with_names_of_any_script_is_the_same_in_pieces() -> None:
     assert plan_document(plan).isascii()
 
 
+ANY_TEXT = st.text(st.characters(codec=None, categories=("L", "N", "P", "Z", "Cc", "Cs")))
+
+
+@given(st.lists(st.lists(ANY_TEXT | st.integers() | st.none() | st.booleans(), max_size=4)))
+def test_rows_that_are_sorted_are_canonical_whoever_writes_them(rows: list[object]) -> None:
+    pieces = b"".join(canonical_pieces({"rows": Rows(lambda: rows, is_sorted=True)}))
+    assert pieces == canonical_json({"rows": rows})
+
+
+def test_a_delete_character_is_canonical_too() -> None:
+    rows = [["\x7f"]]
+    pieces = b"".join(canonical_pieces({"rows": Rows(lambda: rows, is_sorted=True)}))
+    assert pieces == canonical_json({"rows": rows})
+
+
 @pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2000])
 def test_rows_are_written_as_a_list(count: int) -> None:
     rows = list(range(count))
