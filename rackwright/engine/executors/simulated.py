@@ -146,14 +146,17 @@ class SimulatedExecutor:
 
     def _happen(self, tick: int) -> None:
         applied, destructive, machines = self._applied, self._destructive, self._machines
+        strikes = self._strikes
         for task, attempt, mode in self._due.pop(tick):
             if self._closed:
                 return
             if self._cancelled and (task, attempt) in self._cancelled:
                 self._cancelled.discard((task, attempt))
                 continue
-            if self._strikes is not None and self._is_struck(task, attempt, mode):
-                continue
+            if strikes is not None:
+                strike = strikes.strike(task, attempt, mode, self._timeline.monotonic())
+                if strike is not None and self._struck(task, attempt, mode, strike):
+                    continue
             if self._is_chancy and (result := self._unlucky(task, attempt, mode)) is not _HONEST:
                 if result is not None:
                     self._report(task, attempt, result)
@@ -167,14 +170,8 @@ class SimulatedExecutor:
                 self._world.apply(task, attempt)
                 self._report(task, attempt, _CHANGED)
 
-    def _is_struck(self, task: int, attempt: int, mode: int) -> bool:
-        """Whether a fault decides what comes of it; then that is done."""
-        if self._strikes is None:
-            return False
-        strike = self._strikes.strike(task, attempt, mode, self._timeline.monotonic())
-        return strike is not None and self._struck(task, attempt, mode, strike)
-
     def _struck(self, task: int, attempt: int, mode: int, strike: Strike) -> bool:
+        """Whether the fault decides what comes of it; then that is done."""
         if strike.is_silent:
             self.silent[task, attempt] = strike.cause
             if strike.is_done and mode != Mode.PROBE:

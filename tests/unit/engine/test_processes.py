@@ -34,9 +34,9 @@ def test_a_script_that_is_cancelled_at_any_moment_of_its_birth_leaves_nothing(st
         for _ in range(steps):
             await asyncio.sleep(0)
         running.cancel()
-        async with asyncio.timeout(WITHIN_S):
-            with pytest.raises(asyncio.CancelledError):
-                await running
+        done, _ = await asyncio.wait([running], timeout=WITHIN_S)
+        assert done, "the cancellation waits for the script"
+        assert running.cancelled()
 
     asyncio.run(main())
     deadline = time.monotonic() + WITHIN_S
